@@ -1,0 +1,287 @@
+"""The bus: events go to everyone who listens, requests to the one who answers.
+
+    await bus.publish("weather.changed", {"celsius": 21})            # to all subscribers, however many
+    async with bus.subscribe("weather.*") as events:                 # one bounded mailbox each
+        async for event in events: ...
+    await bus.request("ext.weather-widget.render", 640, 480)         # one answer, or a typed error
+
+A payload is checked and encoded once, by the sender. It is then put into each receiver's mailbox, waiting for room: an
+accepted message is handled, or in the dead letters with the reason. Nothing here knows who may send what: guests hold a
+facet (`desk.capabilities`), never the bus. `Origin` says on whose behalf something is sent.
+
+A bus belongs to one event loop (trio or asyncio); it starts no tasks of its own.
+"""
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import anyio
+
+from desk.bus import codec
+from desk.bus.envelope import APP, MAX_HOPS, DeadLetter, Envelope, Origin, Reply
+from desk.bus.errors import DeadlineExceeded, NoReceiver, TooManyHops, Unavailable
+from desk.bus.mailbox import DEFAULT_CAPACITY, Mailbox
+from desk.bus.subjects import Pattern, check_subject
+from desk.bus.types import Signature
+from desk.traces import names
+from desk.traces.tracing import Tracing
+
+DEFAULT_DEADLINE = 30.0
+"""Seconds a request waits for its answer if the caller says nothing. Longer than the wall limit of a well-behaved actor."""
+
+MAX_ARGUMENT = 16 << 20
+"""Bytes of one argument of a request. What a *guest* may send is limited more, by its actor."""
+
+DEAD_LETTERS_KEPT = 1_000
+"""The oldest is forgotten beyond this; `statistics().dead` goes on counting."""
+
+_ROUTES_CACHED = 4_096
+"""Subjects whose subscribers are remembered. Forgotten all at once: they are cheap to find again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What a Python subscriber gets."""
+
+    id: int
+    subject: str
+    value: object
+    sender: str
+    """Name of the extension that published it; empty for the app itself."""
+    traceparent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BusStatistics:
+    """A snapshot: how many messages were published and requested, deliveries made, letters dead; and who listens."""
+
+    published: int
+    requested: int
+    delivered: int
+    dead: int
+    subscriptions: int
+    services: int
+
+
+class Subscription:
+    """A pattern and the mailbox that its events go to. Iterate over it inside `async with`, or `with`; one task at a time."""
+
+    def __init__(self, pattern: Pattern, mailbox: Mailbox, cancel: Callable[["Subscription"], None]) -> None:
+        self.pattern = pattern
+        self.mailbox = mailbox
+        self._cancel = cancel
+
+    def __repr__(self) -> str:
+        """Like `<Subscription weather.* to <Mailbox …>>`."""
+        return f"<Subscription {self.pattern} to {self.mailbox!r}>"
+
+    def cancel(self) -> None:
+        """Take no more events. The mailbox stays as it is. Idempotent."""
+        self._cancel(self)
+
+    def __aiter__(self) -> Self:
+        """The subscription itself: it is its own iterator."""
+        return self
+
+    async def __anext__(self) -> Event:
+        """The next event, waiting for it; the end when the subscription was closed."""
+        try:
+            envelope = await self.mailbox.take()
+        except Unavailable:
+            raise StopAsyncIteration from None
+        assert type(envelope.payload) is bytes  # requests are never put into a subscription's mailbox
+        value = codec.decode(envelope.payload, max_size=len(envelope.payload))
+        return Event(envelope.id, envelope.subject, value, envelope.origin.sender, envelope.traceparent)
+
+    def __enter__(self) -> Self:
+        """The subscription, which is open already."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Take no more events, and let publishers that wait for room go on."""
+        self.cancel()
+        self.mailbox.close()
+
+    async def __aenter__(self) -> Self:
+        """The same as `with`."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """The same as `with`."""
+        self.__exit__()
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Who answers requests to one subject, and how its arguments and result look."""
+
+    subject: str
+    signature: Signature
+    mailbox: Mailbox
+
+
+class Bus:
+    """See the module's docstring."""
+
+    def __init__(self, tracing: Tracing | None = None) -> None:
+        self._tracing = tracing or Tracing.off()
+        self._subscriptions: list[Subscription] = []
+        self._services: dict[str, Service] = {}
+        self._routes: dict[str, tuple[Subscription, ...]] = {}
+        self._ids = itertools.count(1)
+        self._published = self._requested = self._delivered = self._dead = 0
+        self.dead_letters: deque[DeadLetter] = deque(maxlen=DEAD_LETTERS_KEPT)
+
+    def __repr__(self) -> str:
+        """Like `<Bus: 3 subscriptions, 7 services, 1461 published, 12 requested, 0 dead>`."""
+        return (
+            f"<Bus: {len(self._subscriptions)} subscriptions, {len(self._services)} services, "
+            f"{self._published} published, {self._requested} requested, {self._dead} dead>"
+        )
+
+    def statistics(self) -> BusStatistics:
+        """Counts since the start, and who listens now."""
+        return BusStatistics(
+            self._published, self._requested, self._delivered, self._dead, len(self._subscriptions), len(self._services)
+        )
+
+    # -- events
+
+    def subscribe(
+        self, pattern: str, *, capacity: int = DEFAULT_CAPACITY, mailbox: Mailbox | None = None
+    ) -> Subscription:
+        """Listen to all subjects that match `pattern`; `*` is one word, a last `**` is one or more.
+
+        A subscriber that falls `capacity` events behind slows publishers down. `mailbox` shares one among several
+        subscriptions. Raises `SubjectError` for a bad pattern.
+        """
+        subscription = Subscription(
+            Pattern(pattern), mailbox or Mailbox(f"subscriber of {pattern}", capacity), self._unsubscribe
+        )
+        self._subscriptions.append(subscription)
+        self._routes.clear()
+        return subscription
+
+    def _unsubscribe(self, subscription: Subscription) -> None:
+        if subscription in self._subscriptions:
+            self._subscriptions.remove(subscription)
+            self._routes.clear()
+
+    async def publish(self, subject: str, value: object, *, origin: Origin = APP) -> int:
+        """Give `value` to every subscriber, waiting while one's mailbox is full; returns how many took it.
+
+        Raises `SubjectError`, `CodecError` (the value has no form on the bus), `TooManyHops`. A mailbox that accepts two
+        patterns of one subscriber matching the same event gets it once.
+        """
+        return await self.publish_encoded(check_subject(subject), codec.encode(value), origin=origin)
+
+    async def publish_encoded(self, subject: str, payload: bytes, *, origin: Origin) -> int:
+        """`publish` for a payload that is one checked CBOR item, and a checked subject."""
+        _check_hops(origin, subject)
+        with self._tracing.span(names.PUBLISH, subject, parent=origin.traceparent) as span:
+            self._published += 1
+            envelope = Envelope(next(self._ids), subject, payload, origin, span.traceparent or origin.traceparent)
+            receivers = 0
+            for subscription in self._route(subject):
+                try:
+                    await subscription.mailbox.put(envelope)
+                    receivers += 1
+                except Unavailable:
+                    continue  # stopped while we waited: as if it had not been there
+            self._delivered += receivers
+            span.set(names.MESSAGE_ID, str(envelope.id))
+            span.set(names.RECEIVERS, receivers)
+        return receivers
+
+    def _route(self, subject: str) -> tuple[Subscription, ...]:
+        route = self._routes.get(subject)
+        if route is None:
+            by_mailbox = {
+                id(subscription.mailbox): subscription
+                for subscription in self._subscriptions
+                if subscription.pattern.matches(subject)
+            }
+            if len(self._routes) >= _ROUTES_CACHED:
+                self._routes.clear()
+            route = self._routes[subject] = tuple(by_mailbox.values())
+        return route
+
+    # -- requests
+
+    def serve(self, subject: str, signature: Signature, mailbox: Mailbox) -> Service:
+        """Let requests to `subject` go to `mailbox`. Raises `ValueError` if someone answers it already."""
+        if check_subject(subject) in self._services:
+            raise ValueError(f"{subject} is answered by {self._services[subject].mailbox.name} already")
+        service = self._services[subject] = Service(subject, signature, mailbox)
+        return service
+
+    def withdraw(self, service: Service) -> None:
+        """Take no more requests for it. Idempotent."""
+        if self._services.get(service.subject) is service:
+            del self._services[service.subject]
+
+    def service(self, subject: str) -> Service:
+        """Who answers this subject; raises `NoReceiver`."""
+        try:
+            return self._services[subject]
+        except KeyError:
+            raise NoReceiver(f"nobody answers {check_subject(subject)}") from None
+
+    async def request(
+        self, subject: str, *args: object, deadline: float | None = DEFAULT_DEADLINE, origin: Origin = APP
+    ) -> object:
+        """Ask whoever answers `subject`, and wait at most `deadline` seconds (None: for ever).
+
+        Returns the result, checked against the declared type. Raises `InvalidValue` (an argument is not of the declared
+        type; the receiver was not asked), `NoReceiver`, `Unavailable`, `DeadlineExceeded`, `TooManyHops`, or the
+        receiver's own error. Cancelling the caller abandons the answer; the receiver is not interrupted.
+        """
+        service = self.service(subject)
+        payload = service.signature.lower_args(args, max_size=MAX_ARGUMENT)
+        _check_hops(origin, subject)
+        limit = origin.deadline
+        if deadline is not None:
+            limit = min(time.monotonic() + deadline, limit or float("inf"))
+        with self._tracing.span(names.REQUEST, subject, parent=origin.traceparent) as span:
+            self._requested += 1
+            traceparent = span.traceparent or origin.traceparent
+            onward = Origin(origin.sender, origin.chain, origin.hops, traceparent, limit)
+            reply = Reply()
+            envelope = Envelope(next(self._ids), subject, payload, onward, traceparent, reply)
+            span.set(names.MESSAGE_ID, str(envelope.id))
+            if limit is None:
+                return await self._ask(service, envelope, reply)
+            try:
+                with anyio.fail_after(max(0.0, limit - time.monotonic())):
+                    return await self._ask(service, envelope, reply)
+            except TimeoutError:
+                raise DeadlineExceeded(f"no answer from {subject} within {deadline or 0:g} s") from None
+
+    async def _ask(self, service: Service, envelope: Envelope, reply: Reply) -> object:
+        await service.mailbox.put(envelope)
+        self._delivered += 1
+        return await reply.wait()
+
+    # -- letters nobody could take
+
+    def bury(self, envelope: Envelope, receiver: str, reason: str, error: Exception | None = None) -> None:
+        """An accepted envelope was not handled: its requester is told, or if nobody waits it goes to the dead letters."""
+        if envelope.reply is not None and envelope.reply.fail(error or Unavailable(f"{receiver} {reason}")):
+            return
+        self._dead += 1
+        self.dead_letters.append(DeadLetter(envelope, receiver, reason))
+
+
+def _check_hops(origin: Origin, subject: str) -> None:
+    if origin.hops > MAX_HOPS:
+        raise TooManyHops(
+            f"a message to {subject} would be the {origin.hops}th that one message has caused; at most {MAX_HOPS} may be. "
+            f"Most likely extensions answer each other in a loop (the last sender is {origin.sender!r})"
+        )

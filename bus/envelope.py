@@ -1,0 +1,107 @@
+"""One message with its metadata, and the answer to one.
+
+Two kinds of message share the envelope. An *event* carries one CBOR item, encoded once however many subscribe. A
+*request* carries its arguments lowered by the receiver's declared signature (numbers, or the bytes of one argument each),
+so that a guest gets them without another look; and it carries a `Reply`, which is settled once.
+
+`Origin` is what a message inherits from the one whose handling caused it: who sends, who is waiting for it, how many
+messages it descends from, which span it belongs to, and until when an answer is of use.
+"""
+
+import time
+from dataclasses import dataclass
+
+import anyio
+
+MAX_HOPS = 8
+"""Messages that one message may descend from. A real chain of extensions is two or three long; a loop is endless."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a message comes from. The default is the embedding app itself, with nobody waiting and no deadline."""
+
+    sender: str = ""
+    """Name of the sending extension; empty for the app. Set by the host, never read from a guest."""
+    chain: tuple[str, ...] = ()
+    """The extensions that wait for this message to be answered, outermost first. Opaque to the bus."""
+    hops: int = 0
+    """How many messages this one descends from."""
+    traceparent: str | None = None
+    """The sender's span, in W3C Trace Context form; None: the current span of the embedding app, if it has one."""
+    deadline: float | None = None
+    """When an answer is of no more use, on `time.monotonic()`'s clock, in seconds."""
+
+    def remaining(self) -> float | None:
+        """Seconds until the deadline, at least 0; None without one."""
+        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
+
+APP = Origin()
+
+
+class Reply:
+    """The place where one request's answer arrives. Settled once: a late or second answer is refused, not an error."""
+
+    __slots__ = ("_event", "error", "settled", "value")
+
+    def __init__(self) -> None:
+        self._event: anyio.Event | None = None
+        self.settled = False
+        self.value: object = None
+        self.error: Exception | None = None
+
+    def answer(self, value: object) -> bool:
+        """Give the result. False if it was settled (or abandoned) before."""
+        return self._settle(value, None)
+
+    def fail(self, error: Exception) -> bool:
+        """Let the requester's call raise `error`. False if it was settled (or abandoned) before."""
+        return self._settle(None, error)
+
+    def _settle(self, value: object, error: Exception | None) -> bool:
+        if self.settled:
+            return False
+        self.settled = True
+        self.value, self.error = value, error
+        if self._event is not None:
+            self._event.set()
+        return True
+
+    async def wait(self) -> object:
+        """The result, when it is there, or the error raised. Cancelling it abandons the reply and nothing else."""
+        if not self.settled:
+            self._event = anyio.Event()
+            try:
+                await self._event.wait()
+            finally:
+                self.settled = True
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One message on its way. Immutable: subscribers of one event share it."""
+
+    id: int
+    """Unique on this bus, rising in the order of sending."""
+    subject: str
+    payload: bytes | tuple[int | float | bytes, ...]
+    """An event's CBOR item, or a request's lowered arguments."""
+    origin: Origin
+    traceparent: str | None
+    """The span of the publish or request, parent of the span that processes it."""
+    reply: Reply | None = None
+    """Where a request wants its answer; None for an event."""
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An envelope nobody could take, or whose handling failed, with the receiver and the reason."""
+
+    envelope: Envelope
+    receiver: str
+    reason: str

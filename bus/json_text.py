@@ -1,0 +1,156 @@
+"""JSON (RFC 8259) read and written strictly, for the type `json`.
+
+A JSON text reads as one Python value or not at all: Python's reader takes NaN and Infinity, keeps the last of two equal
+keys, turns 1e999 into infinity, builds whole numbers of any length and strings that UTF-8 cannot carry. A value that
+went through here can also be sent as CBOR: whole numbers keep to its 64 bits.
+
+Errors are `CodecError`, as for CBOR.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
+from typing import Any, Never
+
+from desk.bus.codec import CodecError, Value, path_step
+
+MAX_DEPTH = 64
+"""How many arrays and objects may stand inside each other. Both json's C code and we recurse, so it stays small."""
+
+_INT_LOW, _INT_HIGH = -(1 << 64), (1 << 64) - 1
+_INT_DIGITS = len(str(_INT_LOW))
+_PLAIN: frozenset[type] = frozenset({type(None), bool, str})
+_TOO_DEEP = f"more than {MAX_DEPTH} arrays and objects inside each other"
+
+
+def check(value: object) -> None:
+    """Raise `CodecError` unless `value` is null, bool, int, finite float, str, list, tuple or dict with str keys."""
+    kind = type(value)
+    if kind not in _PLAIN:
+        _LOOK.get(kind, _refuse)(value, MAX_DEPTH)
+
+
+def dump(value: object) -> bytes:
+    """`value` as compact JSON text in UTF-8; a tuple is an array. Raises `CodecError` where `check` would."""
+    check(value)
+    try:
+        return _ENCODER.encode(value).encode("utf-8")
+    except UnicodeEncodeError:
+        raise CodecError("text with a lone surrogate, which UTF-8 has no form for") from None
+
+
+def parse(data: bytes | bytearray | memoryview) -> Value:
+    """The one value of a JSON text in UTF-8, without byte order mark. Bound its size before. Raises `CodecError`."""
+    try:
+        text = str(data, "utf-8")
+    except UnicodeDecodeError as error:
+        raise CodecError(f"JSON text that is not UTF-8 at byte {error.start}") from None
+    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(bytes(data)) > MAX_DEPTH:
+        raise CodecError(_TOO_DEEP)
+    try:
+        value: Value = _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        raise CodecError(f"not JSON: {error}") from None
+    if _SURROGATE_ESCAPE.search(text):
+        dump(value)  # a pair of escapes has become one character, a lone one has no UTF-8
+    return value
+
+
+def _check_object(value: dict[object, object], room: int) -> None:
+    if room == 0:
+        raise CodecError(_TOO_DEEP)
+    for key, item in value.items():
+        if type(key) is not str:
+            raise CodecError(f"a key of type {type(key).__name__}, expected text")
+        kind = type(item)
+        if kind not in _PLAIN:
+            try:
+                _LOOK.get(kind, _refuse)(item, room - 1)
+            except CodecError as error:
+                error.path = path_step(key) + error.path
+                raise
+
+
+def _check_array(value: Sequence[object], room: int) -> None:
+    if room == 0:
+        raise CodecError(_TOO_DEEP)
+    for index, item in enumerate(value):
+        kind = type(item)
+        if kind not in _PLAIN:
+            try:
+                _LOOK.get(kind, _refuse)(item, room - 1)
+            except CodecError as error:
+                error.path = path_step(index) + error.path
+                raise
+
+
+def _check_int(value: int, _room: int) -> None:
+    if not _INT_LOW <= value <= _INT_HIGH:
+        raise CodecError("a whole number beyond 64 bits")
+
+
+def _check_float(value: float, _room: int) -> None:
+    if not math.isfinite(value):
+        raise CodecError(f"{value}, which JSON has no form for")
+
+
+def _refuse(value: object, _room: int) -> Never:
+    raise CodecError(f"a value of type {type(value).__name__}, which JSON has no form for")
+
+
+_LOOK: Mapping[type, Callable[[Any, int], None]] = {
+    dict: _check_object,
+    list: _check_array,
+    tuple: _check_array,
+    int: _check_int,
+    float: _check_float,
+}
+
+
+# What json's reader asks us about as it goes.
+
+
+def _read_int(text: str) -> int:
+    if len(text) <= _INT_DIGITS and _INT_LOW <= (value := int(text)) <= _INT_HIGH:
+        return value
+    raise CodecError("a whole number beyond 64 bits")
+
+
+def _read_float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise CodecError("a number beyond the range of floats")
+    return value
+
+
+def _read_constant(word: str) -> Never:
+    raise CodecError(f"{word}, which JSON has no form for")
+
+
+def _read_object(pairs: list[tuple[str, Value]]) -> dict[str, Value]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise CodecError("an object with the same key twice")
+    return value
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":"))
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_read_object, parse_int=_read_int, parse_float=_read_float, parse_constant=_read_constant
+)
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD]")
+
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+
+
+def _depth(data: bytes) -> int:
+    """How deep a JSON text nests, without recursion and before anything recurses into it; linear, at C speed.
+
+    Exact as far as the text is well-formed, and a reader goes no further than that.
+    """
+    without_escapes = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    outside_strings = b"".join(without_escapes.split(b'"')[::2])
+    return max(accumulate(map(_STEP.__getitem__, outside_strings.translate(None, _NO_BRACKETS))), default=0)

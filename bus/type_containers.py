@@ -1,0 +1,191 @@
+"""The types made of other types: list, option, tuple and record. Wire: arrays and maps; raw: CBOR."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Never, TypeAlias, cast
+
+from desk.bus.codec import MAX_DEPTH, path_step
+from desk.bus.type_base import InvalidValue, Type, TypeSyntaxError, describe, did_you_mean
+
+_FIELD_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf(Type):
+    """Any number of values of one type."""
+
+    item: Type
+
+    def __post_init__(self) -> None:
+        _check_depth(self)
+
+    def __str__(self) -> str:
+        return f"list({self.item})"
+
+    @property
+    def depth(self) -> int:
+        return 1 + self.item.depth
+
+    def to_wire(self, value: object) -> list[object]:
+        return self._convert(value, self.item.to_wire)
+
+    def from_wire(self, value: object) -> list[object]:
+        return self._convert(value, self.item.from_wire)
+
+    def _convert(self, value: object, convert: Callable[[object], object]) -> list[object]:
+        items = _sequence(self, value)
+        if self.item.all_plain(items):
+            return list(items)
+        converted: list[object] = []
+        try:
+            converted.extend(map(convert, items))  # one by one: those before a faulty one are in
+        except InvalidValue as error:
+            error.path = path_step(len(converted)) + error.path
+            raise
+        return converted
+
+
+@dataclass(frozen=True, slots=True)
+class OptionOf(Type):
+    """A value of one type, or none. Of an option it cannot be: there is only one None."""
+
+    item: Type
+
+    def __post_init__(self) -> None:
+        if isinstance(self.item, OptionOf):
+            raise TypeSyntaxError(f"an option of an option; write {self.item}")
+
+    def __str__(self) -> str:
+        return f"option({self.item})"
+
+    @property
+    def depth(self) -> int:
+        return self.item.depth
+
+    def to_wire(self, value: object) -> object:
+        return None if value is None else self.item.to_wire(value)
+
+    def from_wire(self, value: object) -> object:
+        return None if value is None else self.item.from_wire(value)
+
+
+@dataclass(frozen=True, slots=True)
+class TupleOf(Type):
+    """So many values, each of its own type."""
+
+    items: tuple[Type, ...]
+
+    def __post_init__(self) -> None:
+        if not self.items:
+            raise TypeSyntaxError("a tuple type needs at least one type")
+        _check_depth(self)
+
+    def __str__(self) -> str:
+        return f"tuple({', '.join(map(str, self.items))})"
+
+    @property
+    def depth(self) -> int:
+        return 1 + max(item.depth for item in self.items)
+
+    def to_wire(self, value: object) -> tuple[object, ...]:
+        return self._convert(value, [item.to_wire for item in self.items])
+
+    def from_wire(self, value: object) -> tuple[object, ...]:
+        return self._convert(value, [item.from_wire for item in self.items])
+
+    def _convert(self, value: object, converters: Sequence[Callable[[object], object]]) -> tuple[object, ...]:
+        items = _sequence(self, value)
+        if len(items) != len(converters):
+            raise self.mismatch(value)
+        converted: list[object] = []
+        try:
+            for item, convert in zip(items, converters, strict=True):
+                converted.append(convert(item))
+        except InvalidValue as error:
+            error.path = path_step(len(converted)) + error.path
+            raise
+        return tuple(converted)
+
+
+_Plan: TypeAlias = tuple[tuple[str, Callable[[object], object], bool], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Record(Type):
+    """Named values, each of its own type. Those of an option type may be missing."""
+
+    fields: tuple[tuple[str, Type], ...]
+    _outward: _Plan = field(init=False, repr=False, compare=False)
+    _inward: _Plan = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        names = [name for name, _ in self.fields]
+        if not names:
+            raise TypeSyntaxError("a record type needs at least one field")
+        for index, name in enumerate(names):
+            if not _FIELD_NAME.fullmatch(name):
+                raise TypeSyntaxError(
+                    f"{describe(name)} is no field name; expected ASCII letters, digits and _, at most 64"
+                )
+            if name in names[:index]:
+                raise TypeSyntaxError(f"field {name!r} is declared twice")
+        _check_depth(self)
+        outward = ((name, item.to_wire, isinstance(item, OptionOf)) for name, item in self.fields)
+        inward = ((name, item.from_wire, isinstance(item, OptionOf)) for name, item in self.fields)
+        object.__setattr__(self, "_outward", tuple(outward))
+        object.__setattr__(self, "_inward", tuple(inward))
+
+    def __str__(self) -> str:
+        return f"({', '.join(f'{name}: {item}' for name, item in self.fields)})"
+
+    @property
+    def depth(self) -> int:
+        return 1 + max(item.depth for _, item in self.fields)
+
+    def to_wire(self, value: object) -> dict[str, object]:
+        return self._convert(value, self._outward)
+
+    def from_wire(self, value: object) -> dict[str, object]:
+        return self._convert(value, self._inward)
+
+    def _convert(self, value: object, plan: _Plan) -> dict[str, object]:
+        if type(value) is not dict:
+            raise self.mismatch(value)
+        given = cast("dict[object, object]", value)
+        converted: dict[str, object] = {}
+        absent = 0
+        for name, convert, optional in plan:
+            if name in given:
+                try:
+                    converted[name] = convert(given[name])
+                except InvalidValue as error:
+                    error.path = path_step(name) + error.path
+                    raise
+            elif optional:
+                converted[name] = None
+                absent += 1
+            else:
+                raise InvalidValue(path_step(name), str(dict(self.fields)[name]), "nothing: the field is missing")
+        if len(given) + absent != len(converted):
+            self._refuse_unknown(given)
+        return converted
+
+    def _refuse_unknown(self, given: dict[object, object]) -> Never:
+        names = [name for name, _ in self.fields]
+        unknown = next(key for key in given if key not in names)
+        if type(unknown) is not str:
+            raise InvalidValue("", f"only names as keys of {self}", describe(unknown))
+        raise InvalidValue(path_step(unknown), f"no such field{did_you_mean(unknown, names)}", describe(given[unknown]))
+
+
+def _sequence(declared: Type, value: object) -> Sequence[object]:
+    if type(value) is list or type(value) is tuple:
+        return cast("Sequence[object]", value)
+    raise declared.mismatch(value)
+
+
+def _check_depth(declared: Type) -> None:
+    """Refuse a type that no message could carry. As each part was checked when it was made, this cannot recurse far."""
+    if declared.depth > MAX_DEPTH:
+        raise TypeSyntaxError(f"a type of more than {MAX_DEPTH} lists, tuples and records inside each other")

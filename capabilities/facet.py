@@ -1,0 +1,142 @@
+"""The facet: the narrowed bus that one extension holds. It forwards what the extension's grants allow.
+
+A guest names a subject, and its first word decides what that means:
+
+    request cap.NAME              a capability: the broker decides, a provider acts
+    request ext.NAME.EXPORT       a call of another extension: needs `call: ["NAME/EXPORT"]`
+    publish SUBJECT               an event: needs `bus: ["publish:SUBJECT"]`
+
+Whatever happens, the guest gets a normal answer: `{ok: value}` or `{error: {code, message}}`. Only the host's own bugs are
+more than that, and of those the guest learns nothing but `internal`.
+
+`Origin` is who asks on whose behalf. The cell makes it; nothing in it comes from the guest.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import cast
+
+from desk.bus import codec
+from desk.bus.bus import Bus
+from desk.bus.codec import CodecError
+from desk.bus.envelope import Origin
+from desk.bus.errors import (
+    BusError,
+    DeadlineExceeded,
+    DeskError,
+    NoReceiver,
+    TooManyHops,
+    Unavailable,
+    WouldDeadlock,
+)
+from desk.bus.subjects import SubjectError, check_subject
+from desk.bus.type_base import InvalidValue, Type, describe
+from desk.capabilities.broker import Broker
+from desk.capabilities.codes import Answerable, CapabilityError, Code
+from desk.capabilities.grants import Grants
+from desk.capabilities.message_atoms import BusAtom, CallAtom
+from desk.capabilities.syntax import PermissionSyntaxError
+
+log = logging.getLogger("desk.capabilities")
+
+_CODES: tuple[tuple[type[Exception], Code], ...] = (
+    (CodecError, Code.INVALID),
+    (InvalidValue, Code.INVALID),
+    (SubjectError, Code.INVALID),
+    (PermissionSyntaxError, Code.INVALID),
+    (NoReceiver, Code.UNKNOWN),
+    (Unavailable, Code.UNAVAILABLE),
+    (DeadlineExceeded, Code.DEADLINE),
+    (WouldDeadlock, Code.DEADLOCK),
+    (TooManyHops, Code.HOPS),
+    (BusError, Code.UNAVAILABLE),
+)
+"""How errors on this side look to a guest; the first match counts."""
+
+
+def code_of(error: Exception) -> Code:
+    """The code a guest gets for `error`."""
+    if isinstance(error, Answerable):
+        return error.guest_code
+    return next((code for kind, code in _CODES if isinstance(error, kind)), Code.INTERNAL)
+
+
+def answer_ok(value: object) -> bytes:
+    """`{ok: value}` as CBOR; raises `CodecError` if the value has no form there, or is too large."""
+    return codec.encode({"ok": value}, max_size=ANSWER_SIZE)
+
+
+def answer_error(code: Code, message: str) -> bytes:
+    """`{error: {code, message}}` as CBOR."""
+    text = message[:1024].encode("utf-8", "replace").decode()
+    return codec.encode({"error": {"code": int(code), "message": text}})
+
+
+ANSWER_SIZE = 16 << 20
+"""Bytes of one answer; a provider's own limits are lower."""
+
+
+class Facet:
+    """One extension's way out."""
+
+    def __init__(self, bus: Bus, broker: Broker, grants: Grants, publishes: Mapping[str, Type]) -> None:
+        """`publishes` gives the declared type of an event by its subject; an event that is not declared may be anything."""
+        self._bus = bus
+        self._broker = broker
+        self._publishes = publishes
+        self.grants = grants
+
+    async def request(self, subject: bytes, payload: bytes, origin: Origin) -> bytes:
+        """Carry out what the guest `origin.sender` asks for, and return its answer. Raises nothing but cancellation."""
+        try:
+            name = _subject(subject)
+            kind, _, rest = name.partition(".")
+            value = codec.decode(payload, max_size=len(payload))
+            if kind == "cap":
+                return answer_ok(await self._broker.perform(rest, value, self.grants, origin))
+            if kind == "ext":
+                return answer_ok(await self._call(name, rest, value, origin))
+            raise CapabilityError(
+                Code.UNKNOWN, f"nobody answers {name}; a guest may ask cap.CAPABILITY and ext.EXTENSION.EXPORT"
+            )
+        except DeskError as error:
+            return answer_error(code_of(error), str(error))
+        except Exception:
+            log.exception("a request of %s to %r failed in the host", origin.sender, subject)
+            return answer_error(Code.INTERNAL, "the host failed; its log says more")
+
+    async def _call(self, subject: str, target: str, value: object, origin: Origin) -> object:
+        extension, _, export = target.partition(".")
+        self._broker.authorise(CallAtom.to(extension, export), self.grants, origin, "call")
+        if extension in origin.chain:
+            waiting = " -> ".join(origin.chain)
+            raise WouldDeadlock(f"{extension} is waiting for this very call ({waiting} -> {extension})")
+        if type(value) is not list:
+            raise InvalidValue("arguments", "an array of the arguments", describe(value))
+        return await self._bus.request(subject, *cast(list[object], value), deadline=None, origin=origin)
+
+    async def publish(self, subject: bytes, payload: bytes, origin: Origin) -> int:
+        """Publish for the guest; returns the number of receivers, or a negated code. Raises nothing but cancellation."""
+        try:
+            name = _subject(subject)
+            value = codec.decode(payload, max_size=len(payload))  # nothing outside the profile gets onto the bus
+            declared = self._publishes.get(name)
+            if declared is not None:
+                declared.check(value, name)
+            self._broker.authorise(BusAtom.publish(name), self.grants, origin, "publish")
+            # Nobody waits for an event: the chain of callers ends here.
+            onward = Origin(origin.sender, (), origin.hops, origin.traceparent, origin.deadline)
+            return await self._bus.publish_encoded(name, payload, origin=onward)
+        except DeskError as error:
+            log.info("a publication of %s was refused: %s", origin.sender, error)
+            return -code_of(error)
+        except Exception:
+            log.exception("a publication of %s to %r failed in the host", origin.sender, subject)
+            return -Code.INTERNAL
+
+
+def _subject(raw: bytes) -> str:
+    try:
+        return check_subject(raw.decode("ascii"))
+    except UnicodeDecodeError:
+        raise SubjectError(f"subject {raw[:40]!r} is not ASCII") from None

@@ -1,0 +1,68 @@
+"""What one extension may do: what its manifest asked for *and* its operator granted.
+
+Asking is a promise to the reader of the manifest, granting is the operator's decision, and neither is enough alone: a
+generous operator does not widen what was promised, and asking gives nothing. `Grants.decide` is the one place where a
+request is held against both. It acts on nothing; the broker records the decision and calls the provider.
+
+A denial is read by two people with different means of ending it, so it says which of the two was missing, and gives
+the line to add. The line is made from the parsed request, escaped to ASCII: it cannot read other than it works.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from desk.capabilities.atoms import Atom
+from desk.capabilities.permissions import PermissionSet
+from desk.capabilities.syntax import quoted
+
+REMEMBERED = 1024
+"""Decisions kept per extension: a guest that asks for ever new things must not fill the memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer to one request, with its reason."""
+
+    allowed: bool
+    atom: Atom
+    """The request."""
+    by: Atom | None
+    """The grant that allows it, or None."""
+    missing: Literal["request", "grant"] | None
+    """What a denial lacks: the manifest's request (the operator may not have granted it, either), or the grant."""
+    explanation: str
+    """One line for people, in printable ASCII."""
+    fix: str
+    """What to add to the manifest's or the operator's `permissions` to allow it; empty if it is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """What was asked for and what was given. Immutable; remembers recent decisions."""
+
+    requested: PermissionSet
+    granted: PermissionSet
+    _decided: dict[Atom, Decision] = field(init=False, repr=False, compare=False, default_factory=dict[Atom, Decision])
+
+    def decide(self, atom: Atom) -> Decision:
+        """Say whether the request `atom` is allowed, and why. The same answer for the same request, always."""
+        decision = self._decided.get(atom)
+        if decision is None:
+            decision = _decide(self.requested, self.granted, atom)
+            if len(self._decided) >= REMEMBERED:
+                self._decided.clear()
+            self._decided[atom] = decision
+        return decision
+
+
+def _decide(requested: PermissionSet, granted: PermissionSet, atom: Atom) -> Decision:
+    what = str(atom)
+    line = f"{atom.section}: [{quoted(atom.text)}]"
+    if not requested.covers(atom):
+        reason = f"{what}: the manifest does not ask for it; add `{line}` to its permissions"
+        return Decision(False, atom, None, "request", reason, line)
+    by = granted.covering(atom)
+    if by is None:
+        reason = f"{what}: the manifest asks for it, but it is not granted; grant it with `{line}`"
+        return Decision(False, atom, None, "grant", reason, line)
+    return Decision(True, atom, by, None, f"{what}: granted by {by}", "")

@@ -1,0 +1,798 @@
+"""The permission grammar: what is one, what it covers, and what never gets through."""
+
+import itertools
+import string
+from typing import get_args
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from desk.bus.errors import DeskError
+from desk.bus.subjects import Pattern
+from desk.capabilities.hosts import Addresses, Name
+from desk.capabilities.network_atoms import NetworkVerb
+from desk.capabilities.permissions import (
+    LATER,
+    MAX_PER_SECTION,
+    SECTIONS,
+    Atom,
+    BusAtom,
+    CallAtom,
+    FilesystemAtom,
+    NetworkAtom,
+    PermissionSet,
+    PermissionSyntaxError,
+    parse_atom,
+)
+from desk.capabilities.ports import Ports
+from desk.capabilities.syntax import escaped, quoted
+
+ACCEPTED = {
+    "network": {
+        "api.weather.com": "connect:api.weather.com:443",
+        "API.Weather.COM": "connect:api.weather.com:443",
+        "connect:api.github.com:443": "connect:api.github.com:443",
+        "localhost:8080": "connect:localhost:8080",
+        "listen:127.0.0.1:3000": "listen:127.0.0.1:3000",
+        "listen:[::1]:3000-3010": "listen:[::1]:3000-3010",
+        "*": "connect:*:443",
+        "connect:*:*": "connect:*:*",
+        "*.weather.com": "connect:*.weather.com:443",
+        "*.weather.com:80,443": "connect:*.weather.com:80,443",
+        "connect:a.example:8000-8080,1,8081,1-3": "connect:a.example:1-3,8000-8081",
+        "connect:a.example:1-65535": "connect:a.example:*",
+        "10.0.0.0/8:5432": "connect:10.0.0.0/8:5432",
+        "192.0.2.7/32": "connect:192.0.2.7:443",
+        "0.0.0.0/0:1": "connect:0.0.0.0/0:1",
+        "[2001:DB8:0:0::1]": "connect:[2001:db8::1]:443",
+        "[2001:db8::/32]:80": "connect:[2001:db8::/32]:80",
+        "[64:ff9b::192.0.2.1]:80": "connect:[64:ff9b::c000:201]:80",
+        "xn--fa-hia.de": "connect:xn--fa-hia.de:443",
+        "r3---sn-x.example.com": "connect:r3---sn-x.example.com:443",
+        "3com.example": "connect:3com.example:443",
+        "udp:ntp.example.org:123": "udp:ntp.example.org:123",
+        "udp:*:53": "udp:*:53",
+        "resolve:api.weather.com": "resolve:api.weather.com",
+        "resolve:*.weather.com": "resolve:*.weather.com",
+        "connect": "connect:connect:443",
+        "a." * 126 + "a": "connect:" + "a." * 126 + "a:443",
+        "a" * 63 + ".example": "connect:" + "a" * 63 + ".example:443",
+    },
+    "filesystem": {
+        text: text
+        for text in (
+            "read:/var/cache/weather",
+            "write:/a",
+            "readwrite:/a/b",
+            "read:@data",
+            "readwrite:@cache/tiles/0",
+            "write:@config",
+            "read:@tmp",
+            "read:@package/assets",
+            "read:/home/caf\u00e9/My Files",
+            "read:/procs",
+            "read:/home/proc",
+            "read:/srv/@data",
+            "read:/a:b",
+            "read:/...",
+            "read:/" + "a" * 506,
+        )
+    },
+    "bus": {
+        text: text
+        for text in (
+            "publish:weather.changed",
+            "subscribe:weather.*",
+            "subscribe:weather.**",
+            "subscribe:**",
+            "publish:**",
+            "subscribe:sys.actor.*",
+            "publish:system.x",
+        )
+    },
+    "call": {
+        text: text for text in ("weather-widget/render", "weather-widget/*", "0/_x-1", "a" * 64 + "/" + "b" * 128)
+    },
+}
+
+LOOPBACK_IN_DISGUISE = [
+    "2130706433",
+    "0x7f000001",
+    "0x7f.1",
+    "0x7f.0x0.0x0.0x1",
+    "0X7F000001",
+    "0177.0.0.1",
+    "0127.0.0.1",
+    "127.1",
+    "127.0.1",
+    "127.0.0.01",
+    "0",
+    "0x",
+    "127。0。0。1",
+    "１２７.0.0.1",
+    "①②⑦.0.0.1",
+    "١٢٧.0.0.1",
+    "local\u00adhost",
+    "ⓛocalhost",
+    "loca\u200dlhost",
+    "127.0.0.1\x00.example.com",
+    "example.com\x00",
+    "127.0.0.1.",
+    "127.0.0.1\n",
+    " 127.0.0.1",
+    "+127.0.0.1",
+    "1_27.0.0.1",
+    "127.0.0.1.5",
+    "256.0.0.1",
+    "a.1",
+    "a.0x1f",
+    "%31.example",
+    "localhost.",
+    "example..com",
+    ".example.com",
+    "-a.example",
+    "a-.example",
+    "a_b.example",
+    "faß.de",
+    "\u212aelvin.example",
+    "user@example.com",
+    "example.com/",
+    "example.com#",
+    "a" * 64 + ".example",
+    "a." * 126 + "aa",
+]
+
+REJECTED = {
+    "network": [
+        *LOOPBACK_IN_DISGUISE,
+        *(f"connect:{host}:443" for host in LOOPBACK_IN_DISGUISE),
+        "",
+        ":",
+        ":443",
+        "connect:",
+        "connect::443",
+        "https://api.weather.com",
+        "conect:api.weather.com:443",
+        "CONNECT:api.weather.com:443",
+        "*.com",
+        "*.",
+        "**.example.com",
+        "*a.example.com",
+        "a.*.example.com",
+        "api.*",
+        "*.127.0.0.1",
+        "10.0.0.1/8",
+        "10.0.0.0/33",
+        "10.0.0.0/08",
+        "10.0.0.0/",
+        "10.0.0.0/-1",
+        "10.0.0.0/255.0.0.0",
+        "example.com/8",
+        "::1",
+        "connect:::1:443",
+        "[::1",
+        "[]",
+        "[::1]443",
+        "[::1]]:443",
+        "[127.0.0.1]",
+        "[example.com]",
+        "[*]",
+        "[fe80::1%eth0]",
+        "[fe80::1%25eth0]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[::FFFF:0:0/96]",
+        "[::ffff:0:0/97]",
+        "[2001:db8::1/32]",
+        "[2001:db8::/129]",
+        "[2001:db8::/032]",
+        "[1:2:3:4:5:6:7:8:9]",
+        "[１::1]",
+        *(f"connect:a.example:{ports}" for ports in ("", "0", "00", "080", "65536", "99999999", "-1", "1-", "-")),
+        *(f"connect:a.example:{ports}" for ports in ("2-1", "80,", ",80", "80, 443", "+80", "８０", "8_0", "80-")),
+        *(f"connect:a.example:{ports}" for ports in ("*,80", "1-2-3", "0x50", "1e3", "80.0", "80:81", "http", "80\n")),
+        "a.example:" + ",".join(str(port) for port in range(10001, 10170, 2)),
+        "listen:127.0.0.1",
+        "listen:127.0.0.1:80",
+        "listen:127.0.0.1:1023-2000",
+        "listen:127.0.0.1:*",
+        "listen:127.0.0.0/8:3000",
+        "listen:localhost:3000",
+        "listen:*:3000",
+        "udp:ntp.example.org",
+        "resolve:*",
+        "resolve:127.0.0.1",
+        "resolve:[::1]",
+        "resolve:a.example:53",
+        "resolve:",
+    ],
+    "filesystem": [
+        "",
+        "read",
+        "read:",
+        "/var/cache",
+        "rw:/a",
+        "Read:/a",
+        "read,write:/a",
+        "read:/",
+        "read://",
+        "read:/a/",
+        "read:/a//b",
+        "read:/./a",
+        "read:/a/..",
+        "read:/a/../../etc/passwd",
+        "read:..",
+        "read:a",
+        "read:~/x",
+        "read:./a",
+        "read:C:\\x",
+        "read:/a\\b",
+        "read:/a/*",
+        "read:/a*b",
+        "read:/proc",
+        "read:/proc/self/root/etc",
+        "read:/PROC/self",
+        "read:/sys/kernel",
+        "write:/dev/sda",
+        "read:@data/",
+        "read:@data/../x",
+        "read:@dta",
+        "read:@Data",
+        "read:@datax",
+        "read:@",
+        "read: /a",
+        "read:/a\x00b",
+        "read:/a\nb",
+        "read:/a\x7f",
+        "read:/a\x85",
+        "read:/a\u202eb",
+        "read:/a\u2066b",
+        "read:/a\u200bb",
+        "read:/a\u2028b",
+        "read:/cafe\u0301",
+        "read:/\u212b",
+        "read:/\ud800",
+        "read:/" + "a" * 507,
+    ],
+    "bus": [
+        "",
+        "publish",
+        "publish:",
+        "weather.changed",
+        "listen:weather.changed",
+        "publish:Weather",
+        "publish:a..b",
+        "subscribe:a.**.b",
+        "subscribe:a.b*",
+        "subscribe:***",
+        "subscribe:a.>",
+        "publish:sys.audit",
+        "publish:sys.**",
+        "publish:ext.weather-widget.render",
+        "publish:cap.*",
+        "publish:sys",
+        "publish:" + "a." * 16 + "a",
+        "publish:" + "a" * 256,
+    ],
+    "call": [
+        "",
+        "weather-widget",
+        "weather-widget/",
+        "/render",
+        "*/render",
+        "*/*",
+        "weather-widget/ren*",
+        "weather-widget/**",
+        "weather-widget/a/b",
+        "weather-widget/a.b",
+        "Weather/render",
+        "-a/render",
+        "a" * 65 + "/render",
+        "weather/" + "b" * 129,
+        "weather_widget/render",
+        "weather/rénder",
+    ],
+}
+
+
+def cases(table: dict[str, dict[str, str]]) -> list[tuple[str, str, str]]:
+    return [(section, text, canonical) for section, texts in table.items() for text, canonical in texts.items()]
+
+
+@pytest.mark.parametrize(("section", "text", "canonical"), cases(ACCEPTED))
+def test_accepted(section: str, text: str, canonical: str) -> None:
+    """A permission reads into an atom with one canonical spelling, which reads back as the same atom."""
+    atom = parse_atom(section, text)
+    assert atom.text == canonical
+    assert str(atom) == f"{section} {escaped(canonical)}"
+    assert parse_atom(section, canonical) == atom
+    assert atom.covers(atom)
+
+
+@pytest.mark.parametrize(
+    ("section", "text"), [(section, text) for section, texts in REJECTED.items() for text in texts]
+)
+def test_rejected(section: str, text: str) -> None:
+    """Everything else is an error that says where, what was expected, and can safely be printed."""
+    with pytest.raises(PermissionSyntaxError) as caught:
+        parse_atom(section, text)
+    error = caught.value
+    assert error.section == section
+    assert error.text == text
+    assert error.expected in str(error)
+    assert str(error).startswith(section)
+    assert str(error).isascii()
+    assert str(error).isprintable()
+    assert len(str(error)) < 2000
+    assert isinstance(error, DeskError)
+
+
+@pytest.mark.parametrize("host", [*LOOPBACK_IN_DISGUISE, "", "*", "*.example.com", "10.0.0.0/8", "[2001:db8::/32]"])
+def test_requests_are_parsed_by_the_same_rules(host: str) -> None:
+    """No host that a manifest could not name can be requested, and neither can a set of hosts."""
+    for request in (NetworkAtom.connect, NetworkAtom.udp):
+        with pytest.raises(PermissionSyntaxError):
+            request(host, 443)
+    with pytest.raises(PermissionSyntaxError):
+        NetworkAtom.resolve(host)
+
+
+@pytest.mark.parametrize(
+    "host", ["a.example:80", "[::1]:80", "::ffff:127.0.0.1", "[::1", "::1]", "fe80::1%lo", "::1/128x"]
+)
+def test_a_requested_host_has_no_port_or_other_trimmings(host: str) -> None:
+    """What is requested as a host is a host only."""
+    with pytest.raises(PermissionSyntaxError):
+        NetworkAtom.connect(host, 443)
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536, 10**50, True, 443.0, "443", None])
+def test_a_requested_port_is_an_integer_in_range(port: int) -> None:
+    """Whatever equals a port but is no integer is refused, and so is every number that is no port."""
+    with pytest.raises(PermissionSyntaxError):
+        NetworkAtom.connect("a.example", port)
+
+
+@pytest.mark.parametrize("value", [None, 1, b"a.example", ["a.example"]])
+def test_requests_and_permissions_are_text(value: object) -> None:
+    """A value of another type is a malformed permission, not a crash."""
+    requests = [
+        lambda: NetworkAtom.connect(value, 443),  # type: ignore[arg-type]
+        lambda: FilesystemAtom.read(value),  # type: ignore[arg-type]
+        lambda: BusAtom.publish(value),  # type: ignore[arg-type]
+        lambda: CallAtom.to(value, "render"),  # type: ignore[arg-type]
+        lambda: CallAtom.to("weather", value),  # type: ignore[arg-type]
+        *(lambda section=section: parse_atom(section, value) for section in SECTIONS),  # type: ignore[arg-type]
+    ]
+    for request in requests:
+        with pytest.raises(PermissionSyntaxError):
+            request()
+
+
+def test_requests_are_canonical() -> None:
+    """A request made from its parts equals the permission that names exactly it."""
+    assert NetworkAtom.connect("API.weather.com", 443) == parse_atom("network", "api.weather.com")
+    assert NetworkAtom.connect("::1", 80) == NetworkAtom.connect("[0::1]", 80) == parse_atom("network", "[::1]:80")
+    assert NetworkAtom.listen("127.0.0.1", 3000) == parse_atom("network", "listen:127.0.0.1:3000")
+    assert NetworkAtom.udp("192.0.2.1", 53) == parse_atom("network", "udp:192.0.2.1:53")
+    assert NetworkAtom.resolve("A.example") == parse_atom("network", "resolve:a.example")
+    assert FilesystemAtom.read("/a/b") == parse_atom("filesystem", "read:/a/b")
+    assert FilesystemAtom.write("@data/b") == parse_atom("filesystem", "write:@data/b")
+    assert FilesystemAtom.readwrite("/a") == parse_atom("filesystem", "readwrite:/a")
+    assert BusAtom.publish("a.b") == parse_atom("bus", "publish:a.b")
+    assert BusAtom.subscribe("a.*") == parse_atom("bus", "subscribe:a.*")
+    assert CallAtom.to("weather", "render") == parse_atom("call", "weather/render")
+
+
+def test_the_atom_holds_what_is_to_be_used() -> None:
+    """A provider finds the checked host in the atom: a name, or an address as a value."""
+    name = NetworkAtom.connect("API.weather.com", 443).host
+    assert isinstance(name, Name)
+    assert name.name == "api.weather.com"
+    address = NetworkAtom.connect("::1", 443).host
+    assert isinstance(address, Addresses)
+    assert str(address.address) == "::1"
+
+
+def test_requests_are_concrete() -> None:
+    """A wildcard is not published on or called, nor is a low port listened on."""
+    for request in (
+        lambda: BusAtom.publish("a.*"),
+        lambda: BusAtom.publish("sys.audit"),
+        lambda: CallAtom.to("weather", "*"),
+        lambda: NetworkAtom.listen("127.0.0.1", 80),
+        lambda: NetworkAtom.listen("localhost", 8000),
+        lambda: FilesystemAtom.read("/proc/self/environ"),
+    ):
+        with pytest.raises(PermissionSyntaxError):
+            request()
+
+
+@pytest.mark.parametrize(
+    ("section", "text", "nearest"),
+    [
+        ("network", "conect:api.weather.com:443", "connect"),
+        ("network", "Listn:127.0.0.1:3000", "listen"),
+        ("filesystem", "raed:/a", "read"),
+        ("filesystem", "read:@dta", "@data"),
+        ("bus", "publsh:a", "publish"),
+        ("netwrok", "api.weather.com", "network"),
+    ],
+)
+def test_the_nearest_word_is_offered(section: str, text: str, nearest: str) -> None:
+    """A misspelt word is answered with the one that was probably meant."""
+    with pytest.raises(PermissionSyntaxError) as caught:
+        parse_atom(section, text)
+    assert caught.value.nearest == nearest
+    assert f'did you mean "{nearest}"?' in str(caught.value)
+
+
+def test_an_error_in_full() -> None:
+    """The message reads: where, what is wrong, what was expected, what was probably meant."""
+    with pytest.raises(PermissionSyntaxError) as caught:
+        parse_atom("filesystem", "raed:/a")
+    assert str(caught.value) == (
+        'filesystem "raed:/a": unknown verb "raed"; expected read, readwrite or write; did you mean "read"?'
+    )
+
+
+COVERS = [
+    ("network", "a.example", "a.example:443", True),
+    ("network", "a.example", "a.example:80", False),
+    ("network", "a.example:*", "a.example:80", True),
+    ("network", "a.example:1-10,20", "a.example:2-3,20", True),
+    ("network", "a.example:1-10,20", "a.example:10-11", False),
+    ("network", "a.example", "b.a.example", False),
+    ("network", "*.a.example", "a.example", False),
+    ("network", "*.a.example", "b.a.example", True),
+    ("network", "*.a.example", "c.b.a.example", True),
+    ("network", "*.a.example", "*.b.a.example", True),
+    ("network", "*.b.a.example", "*.a.example", False),
+    ("network", "*.a.example", "ba.example", False),
+    ("network", "*.a.example", "evil-a.example", False),
+    ("network", "*.a.example", "a.example.evil.example", False),
+    ("network", "*", "*.a.example", True),
+    ("network", "*", "a", True),
+    ("network", "*", "*", True),
+    ("network", "*.a.example", "*", False),
+    ("network", "*:*", "127.0.0.1:80", False),
+    ("network", "*:*", "10.0.0.0/8:80", False),
+    ("network", "*:*", "[::1]:80", False),
+    ("network", "10.0.0.0/8", "10.1.2.3", True),
+    ("network", "10.0.0.0/8", "10.1.0.0/16", True),
+    ("network", "10.1.0.0/16", "10.0.0.0/8", False),
+    ("network", "10.0.0.0/8", "11.0.0.1", False),
+    ("network", "0.0.0.0/0", "a.example", False),
+    ("network", "0.0.0.0/0", "[::1]", False),
+    ("network", "[::/0]", "1.2.3.4", False),
+    ("network", "[::/0]", "[2001:db8::/32]", True),
+    ("network", "udp:a.example:443", "a.example", False),
+    ("network", "a.example:3000", "listen:127.0.0.1:3000", False),
+    ("network", "127.0.0.1:3000", "listen:127.0.0.1:3000", False),
+    ("network", "listen:127.0.0.1:3000-3010", "listen:127.0.0.1:3005", True),
+    ("network", "listen:127.0.0.1:3000", "listen:0.0.0.0:3000", False),
+    ("network", "a.example:80", "resolve:a.example", True),
+    ("network", "udp:*.example.org:53", "resolve:a.example.org", True),
+    ("network", "*", "resolve:a.example", True),
+    ("network", "resolve:*.example.org", "resolve:a.example.org", True),
+    ("network", "resolve:a.example", "a.example", False),
+    ("network", "0.0.0.0/0:*", "resolve:a.example", False),
+    ("filesystem", "read:/srv/a", "read:/srv/a", True),
+    ("filesystem", "read:/srv/a", "read:/srv/a/b/c", True),
+    ("filesystem", "read:/srv/a", "read:/srv/ab", False),
+    ("filesystem", "read:/srv/a", "read:/srv", False),
+    ("filesystem", "read:/srv/a", "write:/srv/a", False),
+    ("filesystem", "write:/srv/a", "read:/srv/a", False),
+    ("filesystem", "readwrite:/srv/a", "read:/srv/a", True),
+    ("filesystem", "readwrite:/srv/a", "write:/srv/a", True),
+    ("filesystem", "read:/srv/a", "readwrite:/srv/a", False),
+    ("filesystem", "read:/srv", "read:/SRV/a", False),
+    ("filesystem", "read:@data", "read:@data/x", True),
+    ("filesystem", "read:@data", "read:/data/x", False),
+    ("filesystem", "read:@data", "read:@cache", False),
+    ("filesystem", "read:/srv", "read:/srv/@data", True),
+    ("bus", "publish:weather.**", "publish:weather.a.b", True),
+    ("bus", "publish:weather.**", "publish:weather", False),
+    ("bus", "publish:weather.*", "subscribe:weather.a", False),
+    ("bus", "subscribe:weather.*", "subscribe:weather.**", False),
+    ("bus", "subscribe:**", "subscribe:sys.audit", True),
+    ("call", "weather/*", "weather/render", True),
+    ("call", "weather/*", "weather/*", True),
+    ("call", "weather/render", "weather/*", False),
+    ("call", "weather/render", "weather/update", False),
+    ("call", "weather/*", "other/render", False),
+]
+
+
+@pytest.mark.parametrize(("section", "wide", "narrow", "answer"), COVERS)
+def test_covers(section: str, wide: str, narrow: str, answer: bool) -> None:
+    """One permission covers another if whoever holds the first may do all the second permits."""
+    assert parse_atom(section, wide).covers(parse_atom(section, narrow)) is answer
+
+
+def test_sections_do_not_cover_each_other() -> None:
+    """No permission covers one of another section."""
+    atoms = [parse_atom("network", "*:*"), parse_atom("bus", "publish:**"), parse_atom("call", "a/*")]
+    atoms.append(parse_atom("filesystem", "readwrite:/a"))
+    for one, other in itertools.permutations(atoms, 2):
+        assert not one.covers(other)
+
+
+# Generated atoms: small alphabets, so that coverage happens often.
+
+labels = st.sampled_from(["a", "b", "c-1"])
+names = st.lists(labels, min_size=2, max_size=4).map(".".join)
+v4_blocks = st.tuples(st.integers(0, 3), st.integers(28, 32)).map(
+    lambda pair: f"10.0.0.{pair[0] << (32 - pair[1]) & 15}/{pair[1]}"
+)
+v6_blocks = st.tuples(st.integers(0, 3), st.integers(124, 128)).map(
+    lambda pair: f"[2001:db8::{pair[0] << (128 - pair[1]) & 15:x}/{pair[1]}]"
+)
+hosts = names | names.map("*.{}".format) | st.just("*") | v4_blocks | v6_blocks
+port_numbers = st.integers(1, 6) | st.integers(1, 65535)
+port_ranges = st.tuples(port_numbers, port_numbers).map(lambda pair: f"{min(pair)}-{max(pair)}")
+ports = st.lists(port_numbers.map(str) | port_ranges, min_size=1, max_size=3).map(",".join) | st.just("*")
+network_texts = st.one_of(
+    hosts,
+    st.builds("{}:{}:{}".format, st.sampled_from(["connect", "udp"]), hosts, ports),
+    st.builds("resolve:{}".format, names | names.map("*.{}".format)),
+    st.builds("listen:{}:{}".format, st.sampled_from(["127.0.0.1", "[::1]"]), st.sampled_from(["1024", "1024-1030"])),
+)
+segments = st.sampled_from(["a", "b", "ab", "caf\u00e9"])
+filesystem_texts = st.tuples(
+    st.sampled_from(["read:@data", "write:@data", "read:/a", "write:/a", "readwrite:/a", "write:/ab"]),
+    st.lists(segments, max_size=3),
+).map(lambda parts: "/".join([parts[0], *parts[1]]))
+bus_texts = st.tuples(
+    st.sampled_from(["publish:a", "publish:b", "subscribe:a", "publish:*"]),
+    st.lists(st.sampled_from(["a", "b", "*"]), max_size=3),
+    st.lists(st.just("**"), max_size=1),
+).map(lambda parts: ".".join([parts[0], *parts[1], *parts[2]]))
+call_texts = st.builds("{}/{}".format, st.sampled_from(["x", "y"]), st.sampled_from(["a", "b", "*"]))
+TEXTS = {"network": network_texts, "filesystem": filesystem_texts, "bus": bus_texts, "call": call_texts}
+by_section = st.sampled_from(sorted(TEXTS))
+same_section = by_section.map(lambda section: TEXTS[section].map(lambda text: parse_atom(section, text)))
+atoms = same_section.flatmap(lambda atoms: atoms)
+pairs = same_section.flatmap(lambda atoms: st.tuples(atoms, atoms))
+triples = same_section.flatmap(lambda atoms: st.tuples(atoms, atoms, atoms))
+sets = st.lists(atoms, max_size=6).map(lambda atoms: PermissionSet(tuple(atoms)))
+
+
+def requests_of(atom: Atom) -> list[Atom]:
+    """Return concrete requests at and around the edges of what `atom` permits."""
+    if isinstance(atom, NetworkAtom):
+        return _network_requests(atom)
+    if isinstance(atom, FilesystemAtom):
+        sibling = f"{atom.path}b" if "/" in atom.path else "@tmp"
+        paths = [atom.path, f"{atom.path}/a", f"{atom.path}/a/b", sibling]
+        return [request(path) for path in paths for request in (FilesystemAtom.read, FilesystemAtom.write)]
+    if isinstance(atom, BusAtom):
+        subject = [word.replace("*", "a") for word in atom.pattern.text.replace("**", "*").split(".")]
+        subjects = [".".join(subject), ".".join([*subject, "b"]), ".".join([*subject[:-1], "b"])]
+        return [request(text) for text in subjects for request in (BusAtom.publish, BusAtom.subscribe)]
+    assert isinstance(atom, CallAtom)
+    return [CallAtom.to(atom.extension, export) for export in ("a", "b", "c")]
+
+
+def _network_requests(atom: NetworkAtom) -> list[Atom]:
+    edges = {edge for first, last in atom.ports.ranges() for edge in (first, last, last + 1)}
+    numbers = [port for port in edges | {443} if port <= 65535]
+    names = ["a.b"]
+    addresses = ["10.0.0.1", "::1"]
+    if isinstance(atom.host, Addresses):
+        network = atom.host.network
+        addresses += [str(network[0]), str(network[-1]), str(network[-1] + 1)]
+    elif isinstance(atom.host, Name):
+        names += [atom.host.name, f"a.{atom.host.name}", f"b.a.{atom.host.name}", f"x{atom.host.name}"]
+    return [
+        *(
+            request(host, port)
+            for request in (NetworkAtom.connect, NetworkAtom.udp)
+            for host in names + addresses
+            for port in numbers
+        ),
+        *(NetworkAtom.listen(address, port) for address in addresses for port in numbers if port >= 1024),
+        *(NetworkAtom.resolve(name) for name in names),
+    ]
+
+
+@given(atoms)
+def test_canonical_form_reads_back(atom: Atom) -> None:
+    """The canonical text of an atom is that atom."""
+    assert parse_atom(atom.section, atom.text) == atom
+
+
+@given(triples)
+@settings(max_examples=400)
+def test_covers_is_an_order(triple: tuple[Atom, Atom, Atom]) -> None:
+    """Covering is reflexive and transitive, and both ways only between equals."""
+    a, b, c = triple
+    assert a.covers(a)
+    assert not (a.covers(b) and b.covers(c)) or a.covers(c)
+    assert not (a.covers(b) and b.covers(a)) or a == b
+
+
+@given(pairs)
+@settings(max_examples=400)
+def test_whoever_covers_allows_as_much(pair: tuple[Atom, Atom]) -> None:
+    """If a covers b, every concrete request that b allows is allowed by a."""
+    a, b = pair
+    for request in requests_of(b):
+        assert not (a.covers(b) and b.covers(request)) or a.covers(request)
+
+
+@given(sets, atoms)
+@settings(max_examples=300)
+def test_a_set_permits_what_its_atoms_permit_together(permissions: PermissionSet, atom: Atom) -> None:
+    """A set allows a one-verb, one-port request exactly if one of its atoms does; merging neither adds nor loses."""
+    for request in requests_of(atom):
+        assert permissions.covers(request) is any(mine.covers(request) for mine in permissions)
+        found = permissions.covering(request)
+        assert (found is not None) is permissions.covers(request)
+        assert found is None or found.covers(request)
+
+
+@given(sets, sets, atoms)
+@settings(max_examples=300)
+def test_asking_more(new: PermissionSet, old: PermissionSet, atom: Atom) -> None:
+    """What an update allows is allowed already, or by the part named as new; and nothing old is named as new."""
+    more = new.asks_more(old)
+    beyond = PermissionSet(more)
+    assert new.asks_more(PermissionSet((*old, *new))) == ()
+    assert new.asks_more(new) == ()
+    for part in more:
+        assert new.covers(part)
+        assert not old.covers(part)
+    for request in [*requests_of(atom), *(request for mine in new for request in requests_of(mine))]:
+        assert not new.covers(request) or old.covers(request) or beyond.covers(request)
+
+
+def test_seed_examples() -> None:
+    """Every permission of the founding page is accepted, and those nobody acts on yet are named."""
+    first = PermissionSet.parse({"network": ["api.weather.com"], "filesystem": ["read:/var/cache/weather"]})
+    assert [str(atom) for atom in first] == [
+        "network connect:api.weather.com:443",
+        "filesystem read:/var/cache/weather",
+    ]
+    assert first.later == ()
+    second = PermissionSet.parse(
+        {
+            "network": ["connect:api.github.com:443", "listen:127.0.0.1:3000"],
+            "gpu": "limited:webgl1",
+            "system": ["notify", "clipboard:read"],
+        }
+    )
+    assert [atom.text for atom in second.atoms] == ["connect:api.github.com:443", "listen:127.0.0.1:3000"]
+    assert second.later == ("gpu", "system")
+
+
+def test_sections_known_but_not_enforced_permit_nothing() -> None:
+    """A section that comes later is accepted as a text or a list, and permits nothing."""
+    permissions = PermissionSet.parse(dict.fromkeys(sorted(LATER), "x"))
+    assert permissions.atoms == ()
+    assert set(permissions.later) == LATER
+    assert PermissionSet.parse({"env": ["HOME", "LANG"], "network": ()}).later == ("env",)
+    with pytest.raises(PermissionSyntaxError, match="unknown section"):
+        parse_atom("gpu", "full")
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"netwrk": ["a.example"]},
+        {"Network": ["a.example"]},
+        {"network": "a.example"},
+        {"network": None},
+        {"network": {"a.example": 1}},
+        {"network": [1]},
+        {"network": [["a.example"]]},
+        {"network": ["a.example"] * (MAX_PER_SECTION + 1)},
+        {"gpu": 1},
+        {"gpu": ""},
+        {"gpu": ["x"] * (MAX_PER_SECTION + 1)},
+        {"gpu": "x" * 513},
+        {"system": ["a\x00b"]},
+        {"system": [None]},
+        {"": []},
+        {"x" * 100_000: []},
+    ],
+)
+def test_malformed_sets(sections: dict[str, list[str]]) -> None:
+    """A set with an unknown section, a value of the wrong shape or too many permissions is refused as a whole."""
+    with pytest.raises(PermissionSyntaxError) as caught:
+        PermissionSet.parse(sections)
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_set_keeps_the_written_order_without_repetitions() -> None:
+    """The same permission, written twice or in two spellings, is held once."""
+    permissions = PermissionSet.parse({"network": ["b.example", "a.example", "B.example:443"]})
+    assert [atom.text for atom in permissions] == ["connect:b.example:443", "connect:a.example:443"]
+    assert permissions == PermissionSet((NetworkAtom.connect("b.example", 443), NetworkAtom.connect("a.example", 443)))
+    assert not PermissionSet().covers(NetworkAtom.connect("a.example", 443))
+
+
+@pytest.mark.parametrize(
+    ("section", "texts", "asked", "by"),
+    [
+        ("filesystem", ["read:/a", "write:/a"], "readwrite:/a/b", "readwrite:/a"),
+        ("filesystem", ["read:/a", "write:/a/b"], "readwrite:/a/b/c", "readwrite:/a/b"),
+        ("filesystem", ["read:/a", "write:/a/b"], "readwrite:/a", None),
+        ("network", ["a.example:80", "a.example:443"], "a.example:80,443", "connect:a.example:80,443"),
+        ("network", ["*.example.org:80", "a.example.org:443"], "a.example.org:80,443", "connect:a.example.org:80,443"),
+        ("network", ["a.example:1-10", "a.example:11-20"], "a.example:5-15", "connect:a.example:1-20"),
+        ("network", ["10.0.0.0/25:1", "10.0.0.128/25:1"], "10.0.0.0/24:1", "connect:10.0.0.0/24:1"),
+        ("network", ["10.0.0.0/25:1", "10.0.0.128/25:2"], "10.0.0.0/24:1", None),
+        ("network", ["a.example:80", "udp:a.example:443"], "a.example:80,443", None),
+    ],
+)
+def test_several_permissions_together(section: str, texts: list[str], asked: str, by: str | None) -> None:
+    """Rights on the same thing add up, and the answer names what they come to."""
+    found = PermissionSet.parse({section: texts}).covering(parse_atom(section, asked))
+    assert (None if found is None else found.text) == by
+
+
+def test_an_update_asks_for_exactly_what_is_new() -> None:
+    """The question to the operator names the new host, verb or port, not what was granted before."""
+    old = PermissionSet.parse({"network": ["api.weather.com"], "filesystem": ["read:/var/cache/weather"]})
+    new = PermissionSet.parse(
+        {
+            "network": ["api.weather.com:80,443", "*.weather.com:443"],
+            "filesystem": ["readwrite:/var/cache/weather"],
+            "call": ["maps/*"],
+        }
+    )
+    assert [atom.text for atom in new.asks_more(old)] == [
+        "connect:api.weather.com:80",
+        "connect:*.weather.com:443",
+        "write:/var/cache/weather",
+        "maps/*",
+    ]
+    assert old.asks_more(new) == ()
+
+
+def test_what_is_shown_is_ascii_that_reads_back_in_ron() -> None:
+    """Text for people has every quote, backslash and non-ASCII character escaped, as RON escapes them."""
+    assert escaped('a"\\\n\u202e\u00e9~') == 'a\\"\\\\\\u{a}\\u{202e}\\u{e9}~'
+    assert quoted("caf\u00e9") == '"caf\\u{e9}"'
+
+
+@given(st.text(max_size=40) | st.text(string.printable, max_size=40), by_section)
+def test_any_text_is_an_atom_or_a_syntax_error(text: str, section: str) -> None:
+    """No text makes the parser do anything but return an atom that reads back, or raise its error."""
+    try:
+        atom = parse_atom(section, text)
+    except PermissionSyntaxError as error:
+        message = str(error)
+    else:
+        message = str(atom)
+        assert parse_atom(section, atom.text) == atom
+    assert message.isascii()
+    assert message.isprintable()
+
+
+@given(st.sets(st.integers(1, 60)), st.sets(st.integers(1, 60)))
+def test_ports_are_sets(one: set[int], other: set[int]) -> None:
+    """Sets of ports behave as sets of integers do."""
+    a, b = (Ports().union(Ports.one(port) for port in numbers) for numbers in (one, other))
+    assert _numbers(a) == one
+    assert _numbers(a.union([b])) == one | other
+    assert _numbers(a.minus(b)) == one - other
+    assert a.covers(b) is (other <= one)
+    assert bool(a) is bool(one)
+    assert not a or Ports.parse(a.text) == a
+
+
+def _numbers(ports: Ports) -> set[int]:
+    return {port for first, last in ports.ranges() for port in range(first, last + 1)}
+
+
+def test_atoms_are_values() -> None:
+    """Atoms can be keys, and cannot be changed."""
+    atom = BusAtom("publish", Pattern("a"))
+    assert {atom: 1}[BusAtom.publish("a")] == 1
+    with pytest.raises(AttributeError):
+        atom.verb = "subscribe"  # type: ignore[misc]
+    assert repr(NetworkAtom.parse("connect:*:2-65535").ports) == "Ports('2-65535')"
+    assert set(get_args(NetworkVerb)) == {"connect", "listen", "udp", "resolve"}

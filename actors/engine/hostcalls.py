@@ -1,0 +1,178 @@
+"""How a guest reaches the host: two static trampolines' worth of ctypes, made once per host function.
+
+A host function is a value, `HostFunction`: its name, its wasm type, and the Python function behind it. There are two
+kinds, and the rule for both is that *no user code runs on the fiber*: the stack there is small, a Python exception that
+escapes would be lost, and a deep recursion would abort the process.
+
+* a **sync** function copies a few bytes and returns: `read`, `reply`, `log`, the clock. It runs on the fiber.
+* a **suspending** function runs in two halves: `prepare` copies the request out of the guest's memory, on the fiber; then
+  the fiber stays suspended while the event loop does the work, and `Suspension.resume` gives the answer.
+
+The current guest is a per-thread variable, set around every poll (`entered`): a callback cannot be told otherwise whose it is.
+
+A callback must not raise. What goes wrong becomes a trap of the guest with the exception's text; a `BaseException` that is
+not an `Exception` (Ctrl-C arriving in a callback) is kept and raised again right after the poll.
+"""
+
+import ctypes
+import struct
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import wasmtime
+
+from desk.actors.engine import capi
+
+MASK32 = 0xFFFF_FFFF
+_TYPES: dict[str, Callable[[], wasmtime.ValType]] = {
+    "i32": wasmtime.ValType.i32,
+    "i64": wasmtime.ValType.i64,
+    "f32": wasmtime.ValType.f32,
+    "f64": wasmtime.ValType.f64,
+}
+
+
+class GuestFault(Exception):
+    """The guest handed a host function something no value can answer, such as a pointer outside memory: it traps."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostFunction:
+    """One import that the host offers.
+
+    `function(guest, *arguments)` gets i32 and i64 arguments as unsigned integers. A sync function returns its result (an
+    int, or None if it has none). For a suspending one it is the first half: what it returns is handed to the loop.
+    """
+
+    module: str
+    name: str
+    params: tuple[str, ...]
+    result: str | None
+    function: Callable[..., Any]
+    suspends: bool = False
+
+
+class Suspension:
+    """A guest waiting in a suspending host function. Answer it once, with `resume` or `trap`, then poll again."""
+
+    __slots__ = ("_results", "_trap", "answered", "function", "request")
+
+    def __init__(self, function: HostFunction, request: Any, results: int, trap: int) -> None:
+        self.function = function
+        self.request = request
+        self.answered = False
+        self._results = results
+        self._trap = trap
+
+    def resume(self, value: int) -> None:
+        """Let the guest go on, with `value` as the function's result (unsigned; i32 and i64 only)."""
+        kind = capi.VAL_KINDS[self.function.result or "i32"]
+        ctypes.memmove(self._results, struct.pack("<QQ", kind, value & 0xFFFF_FFFF_FFFF_FFFF), 16)
+        self.answered = True
+
+    def trap(self, message: str) -> None:
+        """Let the guest go on into a trap."""
+        ctypes.memmove(self._trap, struct.pack("<Q", new_trap(message)), 8)
+        self.answered = True
+
+
+class _Entered(threading.local):
+    """What the callbacks of this thread need to know about the poll in progress."""
+
+    guest: Any = None
+    suspension: Suspension | None = None
+    interrupt: BaseException | None = None
+
+
+entered = _Entered()
+
+
+def define(linker: wasmtime.Linker, functions: tuple[HostFunction, ...]) -> None:
+    """Put `functions` into `linker`. Function types belong to one engine, so they are made here each time."""
+    for function in functions:
+        result = [_TYPES[function.result]()] if function.result else []
+        type_ = wasmtime.FuncType([_TYPES[param]() for param in function.params], result)
+        module, name = function.module.encode(), function.name.encode()
+        names = (module, len(module), name, len(name))
+        definer = capi.define_suspending if function.suspends else capi.define_sync
+        capi.check(definer(capi.address(linker), *names, capi.address(type_), _callback(function), None, None))
+
+
+def new_trap(message: str) -> int:
+    """A `wasm_trap_t*`, for wasmtime to own."""
+    text = message.encode("utf-8", "replace")
+    return capi.trap_new(text, len(text))
+
+
+_callbacks: dict[HostFunction, Any] = {}
+"""ctypes callbacks by function, for ever: a linker or store may call them as long as the process lives."""
+
+
+def _callback(function: HostFunction) -> Any:
+    if function not in _callbacks:
+        _callbacks[function] = _suspending(function) if function.suspends else _sync(function)
+    return _callbacks[function]
+
+
+def _sync(host: HostFunction) -> Any:
+    function = host.function
+    masks = tuple(MASK32 if param == "i32" else (1 << 64) - 1 for param in host.params)
+    slots = tuple((2 * index, mask) for index, mask in enumerate(masks))  # a raw slot is two 64-bit words
+    returns = host.result is not None
+
+    def callback(env: Any, caller: Any, raw: Any, count: Any) -> int:
+        try:
+            value = function(entered.guest, *[raw[index] & mask for index, mask in slots])
+            if returns:
+                raw[0] = value
+            return 0
+        except BaseException as error:
+            return _trap_for(error)
+
+    return capi.SyncCallback(callback)
+
+
+def _suspending(host: HostFunction) -> Any:
+    prepare = host.function
+    width = capi.VAL_SIZE // 8
+    masks = tuple(MASK32 if param == "i32" else (1 << 64) - 1 for param in host.params)
+    slots = tuple((width * index + 1, mask) for index, mask in enumerate(masks))  # word 0 of a value is its kind
+
+    def callback(env: Any, caller: Any, args: Any, n: Any, results: Any, m: Any, trap: Any, continuation: Any) -> None:
+        continuation[0] = _continue_address  # first: without it wasmtime aborts the process
+        continuation[1] = None
+        continuation[2] = None
+        try:
+            request = prepare(entered.guest, *[args[index] & mask for index, mask in slots])
+            entered.suspension = Suspension(
+                host, request, ctypes.addressof(results.contents), ctypes.addressof(trap.contents)
+            )
+        except BaseException as error:
+            trap[0] = _trap_for(error)
+
+    return capi.SuspendingCallback(callback)
+
+
+def _continuation(env: Any) -> bool:
+    """Polled while the guest is suspended: it may go on once the suspension is answered (or was never made: a trap)."""
+    suspension = entered.suspension
+    if suspension is None or suspension.answered:
+        entered.suspension = None
+        return True
+    return False
+
+
+_continue = capi.Continuation(_continuation)
+_continue_address = ctypes.cast(_continue, ctypes.c_void_p).value
+
+
+def _trap_for(error: BaseException) -> int:
+    if not isinstance(error, Exception):
+        entered.interrupt = error
+        return new_trap("interrupted")
+    if isinstance(error, GuestFault):
+        return new_trap(str(error))
+    entered.interrupt = error  # a mistake in the host function: the guest ends, and the error is raised after the poll
+    return new_trap(f"host error: {type(error).__name__}")

@@ -1,0 +1,239 @@
+"""One instance of a program in a store of its own, and the one fiber call that may be alive in it.
+
+The store owns everything of the guest: memory, tables, stack. It is freed as a whole, so "let it crash" is cheap. A call is
+a *future* of wasmtime's: `start` makes it, each `poll` runs the guest until it returns, traps, suspends in a host function,
+or a tick passes. The table below is the whole life; wasmtime does not check it, and breaking it aborts the process (polling a
+finished future, freeing a store before its future), so `Instance` does.
+
+    state      start    poll -> pending   poll -> done     kill
+    idle       running  -                 -                dead
+    running    -        running           idle or dead     dead
+    dead       -        -                 -                dead
+
+A trap leaves the guest's memory half changed: the instance is dead, and the actor makes a new one.
+"""
+
+import ctypes
+import struct
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from desk.actors.engine import capi, traps
+from desk.actors.engine.engine import Engine, Program
+from desk.actors.engine.hostcalls import GuestFault, Suspension, entered
+from desk.actors.errors import Trapped
+from desk.actors.limits import Limits
+
+State = Literal["idle", "running", "dead"]
+
+_FORMATS = {"i32": ("I", 20), "i64": ("Q", 16), "f32": ("f", 20), "f64": ("d", 16)}
+"""How the payload of a value is packed, and the padding after it, for the 32 bytes of `wasmtime_val_t`."""
+
+_MASKS = {"i32": (1 << 32) - 1, "i64": (1 << 64) - 1, "f32": 0, "f64": 0}
+"""What makes an integer unsigned; packing wants it so. 0: not an integer."""
+
+
+class Memory:
+    """The guest's linear memory. Every access is checked against its size now; a bad pointer is a `GuestFault`."""
+
+    __slots__ = ("_base", "_context", "_pointer", "_size", "_struct")
+
+    def __init__(self, context: int, struct_: capi.Memory) -> None:
+        self._context = context
+        self._struct = struct_  # keeps the pointer below alive
+        self._pointer = ctypes.addressof(struct_)
+        self._base: int = capi.memory_data(context, self._pointer) or 0
+        self._size: int = capi.memory_data_size(context, self._pointer)
+
+    def read(self, pointer: int, length: int) -> bytes:
+        """A copy of `length` bytes at `pointer` (both unsigned). Check `length` against a limit of yours before."""
+        if pointer + length > self._size:
+            self._grown(pointer, length)
+        return ctypes.string_at(self._base + pointer, length)
+
+    def write(self, pointer: int, data: bytes) -> None:
+        """Put `data` at `pointer` (unsigned)."""
+        if pointer + len(data) > self._size:
+            self._grown(pointer, len(data))
+        ctypes.memmove(self._base + pointer, data, len(data))
+
+    def _grown(self, pointer: int, length: int) -> None:
+        """Memory never shrinks and never moves, so its size is looked up only when the known one is not enough."""
+        self._size = capi.memory_data_size(self._context, self._pointer)
+        if pointer + length > self._size:
+            raise GuestFault(
+                f"pointer {pointer:#x} + {length:,} bytes is outside the guest's memory of {self._size:,} bytes"
+            )
+
+
+class Export:
+    """An exported function, with its arguments' layout prepared."""
+
+    __slots__ = ("args", "args_pointer", "kinds", "pack", "params", "pointer", "result", "struct")
+
+    def __init__(self, function: capi.Func, params: Sequence[str], result: str | None) -> None:
+        self.struct = function  # keeps the pointer below alive
+        self.pointer = ctypes.addressof(function)
+        self.params = tuple(params)
+        self.kinds = tuple((capi.VAL_KINDS[param], _MASKS[param]) for param in params)
+        self.result = struct.Struct("<" + _FORMATS[result][0]) if result else None
+        layout = "<" + "".join(f"Q{code}{padding}x" for code, padding in (_FORMATS[param] for param in params))
+        self.pack = struct.Struct(layout).pack_into
+        self.args = ctypes.create_string_buffer(capi.VAL_SIZE * max(1, len(params)))
+        self.args_pointer = ctypes.addressof(self.args)
+
+
+class Instance:
+    """See the module's docstring.
+
+    `guest` is what host functions get as their first argument. Make it, `start` nothing, and `poll` until done: the first
+    future is the instantiation itself.
+    """
+
+    def __init__(self, engine: Engine, program: Program, limits: Limits) -> None:
+        self._ticker = engine.ticker
+        self._program = program  # the compiled code must outlive the store
+        self._store: int = capi.store_new(engine.pointer, None, None)
+        self._context: int = capi.store_context(self._store)
+        capi.store_limiter(self._store, limits.memory, limits.table_elements, 1, 8, 1)
+        capi.epoch_yield(self._context, 1)
+        self._exports: dict[str, Export] = {}
+        self._outcome = (ctypes.c_void_p * 2)()  # where a future writes its trap and its error
+        self._trap_pointer = ctypes.addressof(self._outcome)
+        self._error_pointer = self._trap_pointer + ctypes.sizeof(ctypes.c_void_p)
+        self._result = ctypes.create_string_buffer(capi.VAL_SIZE)
+        self._result_pointer = ctypes.addressof(self._result)
+        self._export: Export | None = None
+        self._future = 0
+        self.guest: Any = None
+        self.state: State = "idle"
+        self.suspension: Suspension | None = None
+        self._struct = capi.Instance()
+        self._begin(
+            capi.instantiate(
+                capi.address(program.pre),
+                self._context,
+                ctypes.addressof(self._struct),
+                self._trap_pointer,
+                self._error_pointer,
+            )
+        )
+
+    # -- after instantiation
+
+    def memory(self, name: str = "memory") -> Memory:
+        """The exported memory. Admission has made sure that it is there."""
+        extern = self._lookup(name)
+        assert extern is not None, name
+        assert extern.kind & 0xFF == capi.EXTERN_MEMORY, name
+        return Memory(self._context, capi.Memory.from_buffer_copy(extern.of))
+
+    def export(self, name: str, params: Sequence[str], result: str | None) -> Export | None:
+        """The exported function, whose type admission has checked to be `params -> result`; None if there is none."""
+        export = self._exports.get(name)
+        if export is None:
+            extern = self._lookup(name)
+            if extern is None or extern.kind & 0xFF != capi.EXTERN_FUNC:
+                return None
+            export = self._exports[name] = Export(capi.Func.from_buffer_copy(extern.of), params, result)
+        return export
+
+    def _lookup(self, name: str) -> capi.Extern | None:
+        extern = capi.Extern()
+        encoded = name.encode()
+        found = capi.export_get(
+            self._context, ctypes.addressof(self._struct), encoded, len(encoded), ctypes.addressof(extern)
+        )
+        return extern if found else None
+
+    # -- a call
+
+    def start(self, export: Export, arguments: Sequence[int | float]) -> None:
+        """Begin a call; nothing runs before the first `poll`. Integers are taken modulo 2**32 or 2**64."""
+        if self.state != "idle":
+            raise RuntimeError(f"an instance runs one call at a time, this one is {self.state}")
+        values: list[int | float] = []
+        for (kind, mask), argument in zip(export.kinds, arguments, strict=True):
+            values += (kind, argument & mask if type(argument) is int and mask else argument)
+        export.pack(export.args, 0, *values)
+        self._export = export
+        self._begin(
+            capi.call_async(
+                self._context,
+                export.pointer,
+                export.args_pointer,
+                len(export.kinds),
+                self._result_pointer,
+                1 if export.result else 0,
+                self._trap_pointer,
+                self._error_pointer,
+            )
+        )
+
+    def _begin(self, future: int) -> None:
+        self._outcome[0] = self._outcome[1] = None
+        self._future = future
+        self.state = "running"
+        # A deadline left from the last call would yield at the first check.
+        capi.set_epoch_deadline(self._context, 1)
+
+    def poll(self) -> bool:
+        """Run the guest for at most about a tick. True when the call is over; then ask `result`.
+
+        False: if `suspension` is set the guest waits for its answer, else its slice is over and it wants another.
+        Raises `Trapped`, and the instance is dead.
+        """
+        if self.state != "running":
+            raise RuntimeError(f"nothing to poll: this instance is {self.state}")
+        entered.guest = self.guest
+        entered.suspension = self.suspension
+        self._ticker.start()
+        done: bool = capi.future_poll(self._future)
+        self._ticker.finish()
+        self.suspension = entered.suspension
+        if entered.interrupt is not None:
+            interrupt, entered.interrupt = entered.interrupt, None
+            self.kill()
+            raise interrupt
+        if not done:
+            return False
+        capi.future_delete(self._future)
+        self._future = 0
+        self.state = "idle"
+        if self._outcome[0] or self._outcome[1]:
+            trapped = self._take_outcome()
+            self.kill()
+            raise trapped
+        return True
+
+    def _take_outcome(self) -> Trapped:
+        trap, error = self._outcome[0], self._outcome[1]
+        return traps.from_trap(trap) if trap else traps.from_error(error or 0)
+
+    def result(self) -> int | float | None:
+        """The wasm result of the call that `poll` has finished, integers unsigned; None for an export without one."""
+        export = self._export
+        if export is None or export.result is None:
+            return None
+        value: int | float = export.result.unpack_from(self._result, 8)[0]
+        return value
+
+    def refresh_deadline(self) -> None:
+        """Give the guest a whole slice at the next poll, after it was suspended for longer than one."""
+        capi.set_epoch_deadline(self._context, 1)
+
+    def kill(self) -> None:
+        """Free everything, whatever the guest was doing. Idempotent. The future goes before its store, always."""
+        if self._future:
+            capi.future_delete(self._future)
+            self._future = 0
+        if self._store:
+            capi.store_delete(self._store)
+            self._store = 0
+        self.suspension = None
+        self.state = "dead"
+
+    def __del__(self) -> None:
+        """The last resort of a lost instance. Freeing from the collector is safe: nothing of it can be running."""
+        if getattr(self, "_store", 0):
+            self.kill()

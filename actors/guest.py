@@ -1,0 +1,125 @@
+"""What the host functions see of one actor's instance: its memory, the payloads of the call in progress, and its outcome.
+
+The guest pulls: arguments and answers wait here as *payloads*, numbered from 1, until it reads them into memory of its
+own; results are copied out when it calls `reply`. Handles live as long as the call, so nothing has to be freed.
+
+Log lines are only collected here and written by the cell: host functions run on the fiber, where no foreign code may run.
+"""
+
+from collections.abc import Callable, Sequence
+
+from desk.actors.engine.instance import Memory
+from desk.actors.limits import Limits
+from desk.capabilities.codes import Code
+
+INFO, WARN = 2, 3
+
+
+class Guest:
+    """One per instance; `begin` makes it ready for the next call."""
+
+    __slots__ = (
+        "_describe",
+        "_next",
+        "_partial",
+        "dropped_lines",
+        "exit_status",
+        "failure",
+        "limits",
+        "lines",
+        "memory",
+        "payloads",
+        "ready",
+        "replies",
+        "reply",
+    )
+
+    memory: Memory
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.ready = False
+        self.payloads: dict[int, bytes] = {}
+        self._next = 1
+        self._describe: Callable[[], bytes] | None = None
+        self.replies = 0
+        self.reply: bytes | None = None
+        self.failure: tuple[int, str] | None = None
+        self.exit_status: int | None = None
+        self.lines: list[tuple[int, str]] = []
+        self.dropped_lines = 0
+        self._partial: dict[int, bytearray] = {}
+
+    # -- the call
+
+    def begin(self, describe: Callable[[], bytes]) -> None:
+        """Forget the last call. `describe` gives the CBOR of `context()`, if the guest asks."""
+        self.ready = True
+        self.payloads.clear()
+        self._next = 1
+        self._describe = describe
+        self.replies = 0
+        self.reply = None
+        self.failure = None
+
+    def flatten(self, parts: Sequence[int | float | bytes]) -> list[int | float]:
+        """The wasm arguments for lowered `parts`: bytes become payloads, each passed as its handle and length."""
+        arguments: list[int | float] = []
+        for part in parts:
+            if isinstance(part, bytes):
+                handle = self._next
+                self._next += 1
+                self.payloads[handle] = part
+                arguments += (handle, len(part))
+            else:
+                arguments.append(part)
+        return arguments
+
+    def give(self, payload: bytes) -> int:
+        """Keep `payload` for the guest and return `handle << 32 | length`, or the bare code if it holds too many."""
+        if len(self.payloads) >= self.limits.handles:
+            return Code.OVERLOADED
+        handle = self._next
+        self._next += 1
+        self.payloads[handle] = payload
+        return handle << 32 | len(payload)
+
+    def describe(self) -> int:
+        """The payload of `context()`, as `give` returns it."""
+        assert self._describe is not None  # set by `begin`, and before that no host function gets here
+        return self.give(self._describe())
+
+    # -- text the guest says
+
+    def log(self, level: int, text: bytes) -> None:
+        """Collect one line, cut at the limit; beyond `log_lines` of one call they are only counted."""
+        if len(self.lines) >= self.limits.log_lines:
+            self.dropped_lines += 1
+            return
+        line = text[: self.limits.log_line].decode("utf-8", "replace")
+        if len(text) > self.limits.log_line:
+            line += f"… ({len(text) - self.limits.log_line} more bytes)"
+        self.lines.append((level, line))
+
+    def write(self, stream: int, data: bytes) -> None:
+        """What the guest prints to stdout (1) or stderr (2): whole lines are logged, the rest waits for its end."""
+        level = INFO if stream == 1 else WARN
+        *lines, rest = (bytes(self._partial.get(stream, b"")) + data).split(b"\n")
+        for line in lines:
+            self.log(level, line)
+        if len(rest) > self.limits.log_line:  # one endless line must not collect in memory
+            self.log(level, rest)
+            rest = b""
+        self._partial[stream] = bytearray(rest)
+
+    def take_lines(self) -> list[tuple[int, str]]:
+        """The lines collected since the last time, unfinished ones included."""
+        for stream, rest in self._partial.items():
+            if rest:
+                self.log(INFO if stream == 1 else WARN, bytes(rest))
+        self._partial.clear()
+        lines, self.lines = self.lines, []
+        if self.dropped_lines:
+            lines.append((WARN, f"({self.dropped_lines} more lines were dropped)"))
+            self.dropped_lines = 0
+        return lines

@@ -1,0 +1,182 @@
+"""The manifest: what an extension says of itself, and asks for. Written by its author in RON, read here.
+
+    ExtensionManifest(
+        name: "weather-widget",
+        api_version: "0.1",
+        exports: {
+            "render": (params: [i32, i32], ret: i32),
+            "on_observed": (params: [(city: string, tmax: f64)]),
+        },
+        subscribes: {"weather.observed": "on_observed"},
+        publishes: {"weather.summary": string},
+        permissions: {network: ["api.weather.com"], filesystem: ["read:/var/cache/weather"]},
+        limits: {memory: "16MiB", wall_ms: 500},
+    )
+
+`name` and `api_version` are required, and the struct may leave out its name. An export takes the types in `params` (which
+may be named: `(width: i32, height: i32)`) and gives `ret`, or nothing. Listening is a pattern of subjects and the export
+that takes the events, publishing a subject and the type of its events; both ask for the permission to do so, it need not be
+said twice. Limits can only be lowered.
+
+A manifest is an attack until proven otherwise: its size, depth and every number in it are bounded, and what is not known
+is an error, because an author who wrote it meant something by it. What is known, but not acted upon yet, is listed in
+`Manifest.notices`. See `manifest_fields` for each field.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+from desk.actors.manifest_fields import API_VERSIONS, NOT_YET, READERS, ManifestFields
+from desk.actors.manifest_place import ManifestError, Place
+from desk.bus import ron
+from desk.bus.ron_text import shown
+from desk.bus.types import Signature, Type
+from desk.capabilities.permissions import Atom, BusAtom, PermissionSet
+
+__all__ = ["API_VERSIONS", "MANIFEST_LIMITS", "Manifest", "ManifestError", "parse_fragment", "parse_manifest"]
+
+MANIFEST_LIMITS = ron.RonLimits(size=65_536, depth=32, nodes=10_000)
+
+_ROOT = "ExtensionManifest"
+_REQUIRED = ("name", "api_version")
+_KNOWN = (*READERS, *(name for name in NOT_YET if name not in READERS))
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A manifest that has been read and checked; `parse_manifest` makes it. Equal when it says the same."""
+
+    name: str
+    api_version: str
+    version: str | None = None
+    description: str = ""
+    exports: Mapping[str, Signature] = field(default_factory=dict[str, Signature])
+    permissions: PermissionSet = field(default_factory=PermissionSet)
+    """What `permissions` says, as written."""
+    subscribes: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Pattern of subjects to the export that takes the events."""
+    publishes: Mapping[str, Type] = field(default_factory=dict[str, Type])
+    """Subject to the type of its events."""
+    limits: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Keys of `Limits`, in its units."""
+    hot_reload: bool | None = None
+    notices: tuple[str, ...] = field(default=(), compare=False)
+    """Sentences about what was accepted, although nothing acts on it yet."""
+    requested: PermissionSet = field(init=False, repr=False, compare=False)
+    """All the extension asks for: `permissions`, and what `subscribes` and `publishes` need."""
+
+    def __post_init__(self) -> None:
+        implied: list[Atom] = [BusAtom.subscribe(pattern) for pattern in self.subscribes]
+        implied += [BusAtom.publish(subject) for subject in self.publishes]
+        mine = self.permissions
+        requested = PermissionSet((*mine.atoms, *implied), mine.later) if implied else mine
+        object.__setattr__(self, "requested", requested)
+
+    def to_dict(self) -> dict[str, object]:
+        """The manifest as JSON has a form for it: types in the manifest's syntax, permissions in canonical form."""
+        exports = {
+            name: {
+                "params": [str(param) for param in signature.params],
+                "names": None if signature.names is None else list(signature.names),
+                "ret": None if signature.result is None else str(signature.result),
+            }
+            for name, signature in self.exports.items()
+        }
+        return {
+            "name": self.name,
+            "api_version": self.api_version,
+            "version": self.version,
+            "description": self.description,
+            "exports": exports,
+            "permissions": _texts(self.permissions),
+            "requested": _texts(self.requested),
+            "subscribes": dict(self.subscribes),
+            "publishes": {subject: str(type_) for subject, type_ in self.publishes.items()},
+            "limits": dict(self.limits),
+            "hot_reload": self.hot_reload,
+            "notices": list(self.notices),
+        }
+
+
+def _texts(permissions: PermissionSet) -> dict[str, list[str]]:
+    texts: dict[str, list[str]] = {}
+    for atom in permissions:
+        texts.setdefault(atom.section, []).append(atom.text)
+    return texts
+
+
+def parse_manifest(source: str | bytes) -> Manifest:
+    """Read a whole manifest, as text or as the bytes of its file; raise `ManifestError`."""
+    text, root = _read(source)
+    place = Place(text, "", root)
+    name = root.name if isinstance(root, ron.Struct | ron.Tuple) else None
+    if name not in (None, _ROOT):
+        raise place.unknown("struct", name, (_ROOT,))
+    fields = place.fields(f"{_ROOT}(name: ..., api_version: ..., ...)", _KNOWN)
+    values = _values(fields)
+    for required in _REQUIRED:
+        if required not in values:
+            raise place.error(f"the field `{required}` is missing; expected {_example(required)}")
+    manifest = Manifest(**values, notices=_notices(fields, values))
+    _check_handlers(manifest, fields)
+    return manifest
+
+
+def parse_fragment(text: str) -> ManifestFields:
+    """Read some fields of a manifest without the struct around them, as in `permissions: {gpu: "limited:webgl1"}`.
+
+    For texts that hold a part of what a manifest may: a snippet of documentation, an operator's grants, a line that an
+    author is about to add. None is required; what one field says of another is not checked. Raises `ManifestError`.
+    """
+    try:
+        struct = ron.parse_fields(text, limits=MANIFEST_LIMITS)
+    except ron.RonError as error:
+        raise _of_ron(error) from None
+    return _values(Place(text, "", struct).fields("fields", _KNOWN))
+
+
+def _read(source: str | bytes) -> tuple[str, ron.Node]:
+    try:
+        root = (
+            ron.parse(source, limits=MANIFEST_LIMITS)
+            if isinstance(source, str)
+            else ron.parse_bytes(source, limits=MANIFEST_LIMITS)
+        )
+    except ron.RonError as error:
+        raise _of_ron(error) from None
+    return (source if isinstance(source, str) else source.decode()), root
+
+
+def _of_ron(error: ron.RonError) -> ManifestError:
+    return ManifestError(error.message, field="", pos=error.pos, excerpt=error.excerpt)
+
+
+def _values(fields: Mapping[str, Place]) -> ManifestFields:
+    values = {name: READERS[name](place) for name, place in fields.items() if name in READERS}
+    return cast("ManifestFields", values)
+
+
+def _example(required: str) -> str:
+    return f'{required}: "{API_VERSIONS[-1]}"' if required == "api_version" else f'{required}: "weather-widget"'
+
+
+def _notices(fields: Mapping[str, Place], values: ManifestFields) -> tuple[str, ...]:
+    later = values["permissions"].later if "permissions" in values else ()
+    return (
+        *(f"`{name}` is accepted, but nothing acts on it yet" for name in fields if name in NOT_YET),
+        *(f"`permissions.{name}` is accepted, but nothing acts on it yet: it permits nothing" for name in later),
+    )
+
+
+def _check_handlers(manifest: Manifest, fields: Mapping[str, Place]) -> None:
+    """Every export that takes events exists and has one parameter, the event."""
+    if "subscribes" not in fields:
+        return
+    for pattern, _, place in fields["subscribes"].entries("a map", len(manifest.subscribes)):
+        export = manifest.subscribes[pattern]
+        if export not in manifest.exports:
+            raise place.unknown("export", export, manifest.exports)
+        count = len(manifest.exports[export].params)
+        if count != 1:
+            raise place.error(f"{shown(export)} takes {count} parameters; expected one, the event: (params: [any])")

@@ -1,0 +1,123 @@
+"""A place in a manifest: a RON node, the path of names that leads to it, and how to complain about it.
+
+The readers of the fields (`manifest_fields`) are handed places, ask them for the kind of value they want, and get it or
+a `ManifestError` that names the field, says what was expected, and shows the line with a caret. For a word that is none
+of the known ones, the nearest known one is suggested.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Self
+
+from desk.bus import ron
+from desk.bus.errors import DeskError
+from desk.bus.ron_text import Pos, excerpt, shown
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+_LISTED = 16  # known words that an error repeats
+
+
+class ManifestError(DeskError):
+    """The manifest is not one. The author's doing: nothing was installed or started.
+
+    `field` is the path to the value (`exports.render.params[1]`, empty for the whole), `problem` says in one line what
+    is wrong with it and what was expected, `line` and `column` count from 1, `excerpt` is the line with a caret below.
+    """
+
+    def __init__(self, problem: str, *, field: str, pos: Pos, excerpt: str) -> None:
+        super().__init__(f"manifest, {pos}: {field and f'{field}: '}{problem}\n{excerpt}")
+        self.problem = problem
+        self.field = field
+        self.line = pos.line
+        self.column = pos.column
+        self.excerpt = excerpt
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A node of a manifest's `text`, reached by `path`."""
+
+    text: str
+    path: str
+    node: ron.Node
+
+    def error(self, problem: str, pos: Pos | None = None) -> ManifestError:
+        """The error that says `problem` about this place, or about a `pos` inside it."""
+        pos = pos or self.node.pos
+        return ManifestError(problem, field=self.path, pos=pos, excerpt=excerpt(self.text, pos))
+
+    def unknown(self, kind: str, word: str, known: Iterable[str], pos: Pos | None = None) -> ManifestError:
+        """The error about a `word` that is none of the `known` ones of its `kind`."""
+        words = tuple(known)
+        near = difflib.get_close_matches(word[:80], words, n=1)
+        listed = ", ".join(f"`{each}`" for each in words[:_LISTED]) + (", ..." if len(words) > _LISTED else "")
+        hint = f"did you mean `{near[0]}`?" if near else f"expected {listed or 'none'}"
+        return self.error(f"unknown {kind} {shown(word)}; {hint}", pos)
+
+    def wrong_kind(self, expected: str) -> ManifestError:
+        """The error about another kind of value than `expected`."""
+        return self.error(f"expected {expected}, found {self.node.kind}")
+
+    def inner(self, step: str, node: ron.Node) -> Self:
+        """A place inside this one."""
+        return type(self)(self.text, f"{self.path}{step}" if self.path else step.removeprefix("."), node)
+
+    def string(self, expected: str, longest: int) -> str:
+        """The string here, of at most `longest` characters."""
+        if not isinstance(self.node, ron.Str):
+            raise self.wrong_kind(expected)
+        if len(self.node.value) > longest:
+            raise self.error(f"expected at most {longest} characters, found {len(self.node.value)}")
+        return self.node.value
+
+    def boolean(self) -> bool:
+        """The `true` or `false` here."""
+        if not isinstance(self.node, ron.Bool):
+            raise self.wrong_kind("true or false")
+        return self.node.value
+
+    def items(self, expected: str, most: int) -> "list[Place]":
+        """What stands in the list here, at most `most`."""
+        if not isinstance(self.node, ron.List):
+            raise self.wrong_kind(expected)
+        items = self.node.items
+        if len(items) > most:
+            raise self.error(f"expected at most {most} entries, found {len(items)}", items[most].pos)
+        return [self.inner(f"[{index}]", item) for index, item in enumerate(items)]
+
+    def entries(self, expected: str, most: int) -> "Iterator[tuple[str, Place, Place]]":
+        """The entries of the map here, at most `most`: the key, its place, and the place of its value.
+
+        A key may be written as a string or as a bare name, but not twice.
+        """
+        if not isinstance(self.node, ron.Map):
+            raise self.wrong_kind(expected)
+        entries = self.node.entries
+        if len(entries) > most:
+            raise self.error(f"expected at most {most} entries, found {len(entries)}", entries[most][0].pos)
+        seen: set[str] = set()
+        for key, value in entries:
+            if not isinstance(key, ron.Str | ron.Ident):
+                raise self.error(f"expected a name or a string as key, found {key.kind}", key.pos)
+            name = key.value if isinstance(key, ron.Str) else key.name
+            if name in seen:
+                raise self.error(f"{shown(name)} stands here twice", key.pos)
+            seen.add(name)
+            step = f".{name}" if _PLAIN.fullmatch(name) else f"[{shown(name)}]"
+            yield name, self.inner(step, key), self.inner(step, value)
+
+    def fields(self, expected: str, known: Iterable[str]) -> "dict[str, Place]":
+        """The fields of the struct here, each of which is `known`. `()` is a struct without fields."""
+        if isinstance(self.node, ron.Tuple) and not self.node.items and self.node.name is None:
+            return {}
+        if not isinstance(self.node, ron.Struct):
+            raise self.wrong_kind(expected)
+        known = tuple(known)
+        places: dict[str, Place] = {}
+        for field in self.node.fields:
+            if field.name not in known:
+                raise self.unknown("field", field.name, known, field.pos)
+            places[field.name] = self.inner(f".{field.name}", field.value)
+        return places

@@ -1,0 +1,97 @@
+"""`desk ext inspect FILE`: what a module is, what it asks for, and whether a host would run it. Nothing in it is run.
+
+The verdict is the loader's own: the same `admit`, and wasmtime's validation of the code.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from desk.actors.admission import Admission, admit
+from desk.actors.engine.engine import validate
+from desk.actors.manifest import Manifest, parse_manifest
+from desk.actors.wasm_summary import ModuleSummary
+from desk.cli.exits import FAILED, OK, USAGE
+from desk.cli.terminal import Terminal, harmless
+from desk.host.errors import UnreadableModule
+from desk.host.files import read_module
+from desk.host.host import IMPORTS
+
+
+def run(file: str, manifest_file: str | None, *, as_json: bool) -> int:
+    """Inspect one file; 0 if it may run, 1 if it is refused, 2 if it (or the manifest) cannot be read."""
+    try:
+        given = Path(manifest_file).read_bytes() if manifest_file else None
+        wasm, text = read_module(Path(file), given)
+    except (UnreadableModule, OSError) as error:
+        print(f"desk: {error}", file=sys.stderr)
+        return USAGE
+    admission = admit(wasm, parse_manifest(text) if text is not None else None, imports=IMPORTS)
+    reasons = list(admission.reasons)
+    if not reasons and (invalid := validate(wasm)):
+        reasons.append(f"its code is not valid: {invalid}")
+    if as_json:
+        print(json.dumps(_as_json(file, wasm, admission, reasons), indent=2))
+    else:
+        _show(Terminal(), file, wasm, admission, reasons)
+    return FAILED if reasons else OK
+
+
+def _as_json(file: str, wasm: bytes, admission: Admission, reasons: list[str]) -> dict[str, object]:
+    module = admission.module
+    return {
+        "file": file,
+        "size": len(wasm),
+        "accepted": not reasons,
+        "reasons": reasons,
+        "notices": list(admission.notices),
+        "manifest": admission.manifest.to_dict() if admission.manifest else None,
+        "imports": _imports(module) if module else None,
+        "exports": sorted(module.exports) if module else None,
+    }
+
+
+def _show(out: Terminal, file: str, wasm: bytes, admission: Admission, reasons: list[str]) -> None:
+    manifest = admission.manifest
+    title = f"{manifest.name} {manifest.version or '(no version)'}" if manifest else Path(file).name
+    out.line(f"{out.style(title, 'bold')}  {len(wasm):,} bytes" + (f", API {manifest.api_version}" if manifest else ""))
+    if manifest:
+        if manifest.description:
+            out.line(f"  {harmless(manifest.description)}")
+        for heading, lines in _sections(manifest):
+            out.line(out.style(f"  {heading}", "dim"))
+            for line in lines:
+                out.line(f"    {harmless(line)}")
+    if admission.module and admission.module.imports:
+        out.line(out.style("  imports", "dim"))
+        for module, names in _imports(admission.module).items():
+            out.line(f"    {harmless(module)}: {harmless(', '.join(names))}")
+    for notice in admission.notices:
+        out.line(f"  {out.style('note', 'yellow')}  {harmless(notice)}")
+    if not reasons:
+        out.line(f"  {out.style('accepted', 'green')}: a host would run it")
+        return
+    out.line(f"  {out.style('refused', 'red')}:")
+    for reason in reasons:
+        out.line(f"    - {harmless(reason)}")
+
+
+def _imports(module: ModuleSummary) -> dict[str, list[str]]:
+    """The names a module imports, by the module they come from."""
+    by_module: dict[str, list[str]] = {}
+    for item in sorted(module.imports, key=lambda item: (item.module, item.name)):
+        by_module.setdefault(item.module, []).append(item.name)
+    return by_module
+
+
+def _sections(manifest: Manifest) -> Iterator[tuple[str, list[str]]]:
+    if manifest.exports:
+        yield "exports", [f"{name}{signature}" for name, signature in manifest.exports.items()]
+    if manifest.subscribes:
+        yield "listens to", [f"{pattern}, handled by {export}" for pattern, export in manifest.subscribes.items()]
+    if manifest.publishes:
+        yield "publishes", [f"{subject}: {type_}" for subject, type_ in manifest.publishes.items()]
+    yield "asks for", [str(atom) for atom in manifest.requested] or ["nothing"]
+    if manifest.limits:
+        yield "limits itself to", [f"{key}: {value:,}" for key, value in manifest.limits.items()]

@@ -1,0 +1,83 @@
+"""The `desk` command: parse, dispatch, and turn errors into one line and an exit code that means something.
+
+Each command lives in a file of its own and is imported only when it runs: `desk --help` starts no engine.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from desk.bus.errors import DeskError
+from desk.cli.exits import FAILED, INTERRUPTED, OK, USAGE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if "run" not in arguments:
+        arguments.help()
+        return USAGE
+    try:
+        return arguments.run(arguments)
+    except DeskError as error:
+        print(f"desk: {error}", file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone; there is nobody to tell
+        return OK
+    except KeyboardInterrupt:
+        print("desk: stopped", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="desk",
+        description="Run WASM extensions as sandboxed, traced actors.",
+        epilog="Start with `desk demo`, then look into what it ran: `desk ext inspect FILE.wasm`.",
+    )
+    parser.set_defaults(help=parser.print_help)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    demo = commands.add_parser(
+        "demo",
+        help="run a real extension on real weather data",
+        description="Load the example extension `weather-widget`, publish four years of daily weather to it, check its "
+        "figures against Python's, let it fetch what it may and be refused what it may not, and save the card it draws.",
+    )
+    demo.add_argument("--card", metavar="FILE", default="card.png", help="where to save the card (default: card.png)")
+    demo.add_argument("--json", action="store_true", help="print the results as one JSON object instead")
+    demo.set_defaults(run=_demo)
+
+    ext = commands.add_parser("ext", help="work on extensions", description="Commands for extension authors.")
+    ext.set_defaults(help=ext.print_help)
+    ext_commands = ext.add_subparsers(title="commands", metavar="COMMAND")
+    inspect = ext_commands.add_parser(
+        "inspect",
+        help="say what a module is, what it asks for, and whether it may run",
+        description="Read a module and its manifest (embedded, or `manifest.ron` beside the file), show what it exports, "
+        "listens to and asks for, and whether a host would run it. Nothing in it is run.",
+        epilog="Exit code: 0 it may run, 1 it is refused (every reason is printed), 2 a file cannot be read.",
+    )
+    inspect.add_argument("file", metavar="FILE", help="the .wasm module")
+    inspect.add_argument("--manifest", metavar="FILE", help="use this manifest (RON) instead")
+    inspect.add_argument("--json", action="store_true", help="print one JSON object instead, for scripts")
+    inspect.set_defaults(run=_inspect)
+    return parser
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from desk.cli import demo
+
+    return demo.run(arguments.card, as_json=arguments.json)
+
+
+def _inspect(arguments: argparse.Namespace) -> int:
+    from desk.cli import inspect
+
+    return inspect.run(arguments.file, arguments.manifest, as_json=arguments.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,5 @@
+"""Embed `desk`: `from desk.host import Host`."""
+
+from desk.actors.limits import Limits as Limits
+from desk.host.host import Extension as Extension
+from desk.host.host import Host as Host

@@ -1,0 +1,15 @@
+"""What can go wrong with a host's own list of extensions: always the embedding app's doing."""
+
+from desk.bus.errors import DeskError
+
+
+class AlreadyLoaded(DeskError):
+    """An extension of this name is loaded; remove it first."""
+
+
+class NotLoaded(DeskError):
+    """No extension of this name is loaded, or it has no such export; the message lists what there is."""
+
+
+class UnreadableModule(DeskError):
+    """The file cannot be read, or is larger than any module may be."""

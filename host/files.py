@@ -1,0 +1,42 @@
+"""Reading an extension from disk: the module, and the manifest that may lie beside it. Bounded before anything is read."""
+
+from pathlib import Path
+from typing import BinaryIO
+
+from desk.actors.admission import MAX_WASM
+from desk.actors.manifest import MANIFEST_LIMITS
+from desk.host.errors import UnreadableModule
+
+MANIFEST_FILE = "manifest.ron"
+"""The name of a manifest beside a module."""
+
+
+def read_module(path: Path, manifest: str | bytes | None = None) -> tuple[bytes, str | bytes | None]:
+    """The bytes of a module, and its manifest: the one given, or else `manifest.ron` from the same directory, if any.
+
+    Raises `UnreadableModule` for what is not a regular file, is too large, or cannot be read.
+    """
+    wasm = _read(path, MAX_WASM, "module")
+    beside = path.with_name(MANIFEST_FILE)
+    if manifest is None and beside.is_file():
+        manifest = _read(beside, MANIFEST_LIMITS.size, "manifest")
+    return wasm, manifest
+
+
+def _read(path: Path, limit: int, what: str) -> bytes:
+    try:
+        if not path.is_file():  # a FIFO would block for ever, a directory has no bytes
+            raise UnreadableModule(
+                f"{path} is not a file; expected a {what}" if path.exists() else f"there is no {path}"
+            )
+        with path.open("rb") as file:
+            return _bounded(file, limit, path, what)
+    except OSError as error:
+        raise UnreadableModule(f"cannot read {path}: {error.strerror}") from error
+
+
+def _bounded(file: BinaryIO, limit: int, path: Path, what: str) -> bytes:
+    data = file.read(limit + 1)
+    if len(data) > limit:
+        raise UnreadableModule(f"{path} is larger than {limit:,} bytes, the most a {what} may have")
+    return data

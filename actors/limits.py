@@ -51,6 +51,6 @@ class Limits:
         return replace(self, **lower)
 
     @classmethod
-    def keys(cls) -> tuple[str, ...]:
+    def names(cls) -> tuple[str, ...]:
         """The names a manifest may use in `limits: {…}`."""
         return tuple(field.name for field in fields(cls))

@@ -31,7 +31,7 @@ class AuditRecord:
 
     def __str__(self) -> str:
         """One line for people."""
-        return f"{self.extension} {'allowed' if self.allowed else 'DENIED'} {self.permission}: {self.reason}"
+        return f"{self.extension} {'allowed' if self.allowed else 'DENIED'}: {self.reason}"
 
 
 AuditSink = Callable[[AuditRecord], None]

@@ -124,8 +124,8 @@ class Facet:
             if declared is not None:
                 declared.check(value, name)
             self._broker.authorise(BusAtom.publish(name), self.grants, origin, "publish")
-            # Nobody waits for an event: the chain of callers ends here.
-            onward = Origin(origin.sender, (), origin.hops, origin.traceparent, origin.deadline)
+            # Nobody waits for an event: the chain of callers and their deadline end here.
+            onward = Origin(origin.sender, (), origin.hops, origin.traceparent)
             return await self._bus.publish_encoded(name, payload, origin=onward)
         except DeskError as error:
             log.info("a publication of %s was refused: %s", origin.sender, error)

@@ -6,7 +6,7 @@
 
 `listen` takes one address and ports from 1024 up. `connect` and `udp` include `resolve` of the same names. Hosts and
 ports have files of their own. A name permits its public addresses only: that rule needs the resolved address, so the
-provider keeps it, by asking for the address it is about to use as a second, literal request.
+provider keeps it. A private address is reached by a literal grant and a literal request, or not at all.
 
 A provider turns a guest's request into an atom with `NetworkAtom.connect(host, port)` and the like, and then uses the
 host *in the atom*. There is one parser for what is asked and what is done.

@@ -28,6 +28,7 @@ from desk.actors.engine.engine import Engine
 from desk.actors.engine.modulecache import ModuleCache
 from desk.actors.limits import Limits
 from desk.actors.manifest import Manifest, parse_manifest
+from desk.actors.runner import Runner
 from desk.actors.wasi import preview1
 from desk.bus.bus import DEFAULT_DEADLINE, Bus, Subscription
 from desk.bus.envelope import APP, Origin
@@ -186,7 +187,8 @@ class Host:
                 program = await anyio.to_thread.run_sync(self._engine.compile, name, wasm, abandon_on_cancel=True)
             facet = Facet(self.bus, self._broker, Grants(manifest.requested, granted), manifest.publishes)
             limits = self.limits.narrowed(manifest.limits)
-            cell = Cell(manifest, program, self._engine, limits, facet, self.bus, self.tracing)
+            runner = Runner(name, program, self._engine, limits, facet, self.tracing)
+            cell = Cell(manifest, runner, limits, self.bus, self.tracing)
             patterns, ungranted = self._subscriptions(manifest, facet, Origin(name, (), 0, span.traceparent))
             await cell.start(span, patterns)
             self._tasks.start_soon(cell.run, name=f"actor {name}")

@@ -142,7 +142,7 @@ def test_what_is_not_acted_upon_is_noticed() -> None:
 
 def test_every_limit_may_be_asked_for() -> None:
     """Each limit of an actor can be set in a manifest."""
-    keys = Limits.keys()
+    keys = Limits.names()
     for name in keys:
         assert manifest(f"limits: {{{name}: 7}}").limits == {name: 7}
 

@@ -75,9 +75,14 @@ class Guest:
                 arguments.append(part)
         return arguments
 
+    @property
+    def full(self) -> bool:
+        """Whether it holds as many payloads as it may."""
+        return len(self.payloads) >= self.limits.handles
+
     def give(self, payload: bytes) -> int:
-        """Keep `payload` for the guest and return `handle << 32 | length`, or the bare code if it holds too many."""
-        if len(self.payloads) >= self.limits.handles:
+        """Keep `payload` for the guest and return `handle << 32 | length`, or the bare code if it is full."""
+        if self.full:
             return Code.OVERLOADED
         handle = self._next
         self._next += 1

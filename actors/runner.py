@@ -151,6 +151,8 @@ class Runner:
                 return await self._facet.publish(outgoing.subject, outgoing.payload, turn.origin)
             if outgoing.refused is Code.NOT_YET:
                 return Code.NOT_YET
+            if self._guest.full:
+                return Code.OVERLOADED  # before anything is done, whose answer would be lost
             if outgoing.refused is not None:
                 answer = answer_error(outgoing.refused, f"over a limit of the ABI: {outgoing.refused.name.lower()}")
             else:

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Self
 
 import anyio
+import anyio.lowlevel
 
 from desk.bus import codec
 from desk.bus.envelope import APP, MAX_HOPS, DeadLetter, Envelope, Origin, Reply
@@ -39,6 +40,9 @@ MAX_ARGUMENT = 16 << 20
 
 DEAD_LETTERS_KEPT = 1_000
 """The oldest is forgotten beyond this; `statistics().dead` goes on counting."""
+
+_YIELD_EVERY = 64
+"""Publications after which a publisher that never had to wait yields to the event loop: it must stay cancellable."""
 
 _ROUTES_CACHED = 4_096
 """Subjects whose subscribers are remembered. Forgotten all at once: they are cheap to find again."""
@@ -75,6 +79,7 @@ class Subscription:
         self.pattern = pattern
         self.mailbox = mailbox
         self._cancel = cancel
+        self.cancelled = False
 
     def __repr__(self) -> str:
         """Like `<Subscription weather.* to <Mailbox …>>`."""
@@ -170,7 +175,8 @@ class Bus:
         return subscription
 
     def _unsubscribe(self, subscription: Subscription) -> None:
-        if subscription in self._subscriptions:
+        if not subscription.cancelled:
+            subscription.cancelled = True
             self._subscriptions.remove(subscription)
             self._routes.clear()
 
@@ -187,15 +193,19 @@ class Bus:
         _check_hops(origin, subject)
         with self._tracing.span(names.PUBLISH, subject, parent=origin.traceparent) as span:
             self._published += 1
+            if self._published % _YIELD_EVERY == 0:
+                await anyio.lowlevel.checkpoint()
             envelope = Envelope(next(self._ids), subject, payload, origin, span.traceparent or origin.traceparent)
             receivers = 0
             for subscription in self._route(subject):
+                if subscription.cancelled:
+                    continue
                 try:
                     await subscription.mailbox.put(envelope)
                     receivers += 1
+                    self._delivered += 1
                 except Unavailable:
                     continue  # stopped while we waited: as if it had not been there
-            self._delivered += receivers
             span.set(names.MESSAGE_ID, str(envelope.id))
             span.set(names.RECEIVERS, receivers)
         return receivers
@@ -246,9 +256,9 @@ class Bus:
         service = self.service(subject)
         payload = service.signature.lower_args(args, max_size=MAX_ARGUMENT)
         _check_hops(origin, subject)
-        limit = origin.deadline
+        began, limit = time.monotonic(), origin.deadline
         if deadline is not None:
-            limit = min(time.monotonic() + deadline, limit or float("inf"))
+            limit = min(began + deadline, float("inf") if limit is None else limit)
         with self._tracing.span(names.REQUEST, subject, parent=origin.traceparent) as span:
             self._requested += 1
             traceparent = span.traceparent or origin.traceparent
@@ -256,18 +266,18 @@ class Bus:
             reply = Reply()
             envelope = Envelope(next(self._ids), subject, payload, onward, traceparent, reply)
             span.set(names.MESSAGE_ID, str(envelope.id))
-            if limit is None:
+            given = float("inf") if limit is None else max(0.0, limit - began)
+            with anyio.move_on_after(given):
                 return await self._ask(service, envelope, reply)
-            try:
-                with anyio.fail_after(max(0.0, limit - time.monotonic())):
-                    return await self._ask(service, envelope, reply)
-            except TimeoutError:
-                raise DeadlineExceeded(f"no answer from {subject} within {deadline or 0:g} s") from None
+            raise DeadlineExceeded(f"no answer from {subject} within {round(given, 3):g} s")
 
     async def _ask(self, service: Service, envelope: Envelope, reply: Reply) -> object:
-        await service.mailbox.put(envelope)
-        self._delivered += 1
-        return await reply.wait()
+        try:
+            await service.mailbox.put(envelope)
+            self._delivered += 1
+            return await reply.wait()
+        finally:
+            reply.abandon()
 
     # -- letters nobody could take
 

@@ -68,14 +68,15 @@ class Reply:
             self._event.set()
         return True
 
+    def abandon(self) -> None:
+        """Nobody wants the answer any more."""
+        self.settled = True
+
     async def wait(self) -> object:
         """The result, when it is there, or the error raised. Cancelling it abandons the reply and nothing else."""
         if not self.settled:
             self._event = anyio.Event()
-            try:
-                await self._event.wait()
-            finally:
-                self.settled = True
+            await self._event.wait()
         if self.error is not None:
             raise self.error
         return self.value

@@ -29,6 +29,17 @@ class MailboxStatistics:
     peak: int
 
 
+class _Turn:
+    """One who waits to put: until there is room (then it is accepted), or the box closes."""
+
+    __slots__ = ("accepted", "envelope", "over")
+
+    def __init__(self, envelope: Envelope) -> None:
+        self.envelope = envelope
+        self.over = anyio.Event()
+        self.accepted = False
+
+
 class Mailbox:
     """See the module's docstring. `name` is the receiver's, for errors and statistics."""
 
@@ -38,7 +49,7 @@ class Mailbox:
         self.name = name
         self.capacity = capacity
         self._queue: deque[Envelope] = deque()
-        self._putting: deque[tuple[Envelope, anyio.Event]] = deque()
+        self._putting: deque[_Turn] = deque()
         self._arrival: anyio.Event | None = None
         self._closed = False
         self._accepted = 0
@@ -58,18 +69,19 @@ class Mailbox:
 
     async def put(self, envelope: Envelope) -> None:
         """Wait for room, then put. Raises `Unavailable` if the box is, or gets, closed."""
-        if not self._closed and len(self._queue) < self.capacity and not self._putting:
+        if not self._closed and len(self._queue) < self.capacity:  # then nobody waits to put
             self._accept(envelope)
             return
         self._check_open()
-        turn = (envelope, anyio.Event())
+        turn = _Turn(envelope)
         self._putting.append(turn)
         try:
-            await turn[1].wait()
+            await turn.over.wait()
         finally:
             if turn in self._putting:  # cancelled while still waiting
                 self._putting.remove(turn)
-        self._check_open()
+        if not turn.accepted:  # the box may have closed since it was, which is then not the putter's business
+            self._check_open()
 
     async def take(self) -> Envelope:
         """The oldest envelope, waiting for one. Raises `Unavailable` once the box is closed and empty."""
@@ -79,9 +91,10 @@ class Mailbox:
             await self._arrival.wait()
         envelope = self._queue.popleft()
         if self._putting:
-            waiting, event = self._putting.popleft()
-            self._accept(waiting)
-            event.set()
+            turn = self._putting.popleft()
+            self._accept(turn.envelope)
+            turn.accepted = True
+            turn.over.set()
         return envelope
 
     def close(self) -> list[Envelope]:
@@ -89,8 +102,8 @@ class Mailbox:
         self._closed = True
         left = list(self._queue)
         self._queue.clear()
-        for _, event in self._putting:
-            event.set()
+        for turn in self._putting:
+            turn.over.set()
         self._putting.clear()
         if self._arrival is not None:
             self._arrival.set()

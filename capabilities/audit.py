@@ -1,5 +1,7 @@
 """The audit: what every extension was allowed and denied, in the order it was decided.
 
+A request that cannot even be read as one (a malformed URL, a reserved subject) is answered, but decided by nobody.
+
 It is called directly by whoever decides, never through a mailbox: mailboxes may wait or drop, and this must not.
 """
 
@@ -22,9 +24,9 @@ class AuditRecord:
     """When, in seconds since the epoch."""
     extension: str
     chain: tuple[str, ...]
-    """Who waits for this extension to answer, outermost first: on whose behalf it may have asked."""
+    """Who called whom, outermost first; the last is the extension itself. It may have asked on behalf of any of them."""
     permission: str
-    """The atom in canonical form, or what the guest sent if it could not even be read as one; printable ASCII."""
+    """The atom in canonical form, printable ASCII."""
     allowed: bool
     reason: str
     traceparent: str | None

@@ -71,4 +71,9 @@ class Broker:
         self.authorise(atom, grants, origin, capability)
         with self._tracing.span(names.CALL, capability, parent=origin.traceparent) as span:
             span.set(names.EXTENSION, origin.sender)
-            return await provider.perform(request)
+            result = await provider.perform(request)
+            try:
+                provider.response_type.check(result, capability)
+            except InvalidValue as error:
+                raise RuntimeError(f"the provider of {capability} broke its own type") from error
+            return result

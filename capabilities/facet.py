@@ -93,16 +93,22 @@ class Facet:
             kind, _, rest = name.partition(".")
             value = codec.decode(payload, max_size=len(payload))
             if kind == "cap":
-                return answer_ok(await self._broker.perform(rest, value, self.grants, origin))
-            if kind == "ext":
-                return answer_ok(await self._call(name, rest, value, origin))
-            raise CapabilityError(
-                Code.UNKNOWN, f"nobody answers {name}; a guest may ask cap.CAPABILITY and ext.EXTENSION.EXPORT"
-            )
+                result = await self._broker.perform(rest, value, self.grants, origin)
+            elif kind == "ext":
+                result = await self._call(name, rest, value, origin)
+            else:
+                raise CapabilityError(
+                    Code.UNKNOWN, f"nobody answers {name}; a guest may ask cap.CAPABILITY and ext.EXTENSION.EXPORT"
+                )
         except DeskError as error:
             return answer_error(code_of(error), str(error))
         except Exception:
             log.exception("a request of %s to %r failed in the host", origin.sender, subject)
+            return answer_error(Code.INTERNAL, "the host failed; its log says more")
+        try:
+            return answer_ok(result)
+        except CodecError:
+            log.exception("a request of %s to %r was answered with what cannot be sent", origin.sender, subject)
             return answer_error(Code.INTERNAL, "the host failed; its log says more")
 
     async def _call(self, subject: str, target: str, value: object, origin: Origin) -> object:

@@ -64,6 +64,7 @@ class Name:
         return not self.below
 
     def covers(self, other: "Host") -> bool:
+        """Say whether it reaches every name that `other` reaches; a name never covers an address."""
         if not isinstance(other, Name):
             return False
         return self == other or (self.below and other.name.endswith(f".{self.name}"))
@@ -77,6 +78,7 @@ class Addresses:
 
     @property
     def text(self) -> str:
+        """One address, or a network in CIDR form; IPv6 in brackets, as in a URL."""
         written = str(self.network.network_address) if self.concrete else str(self.network)
         return written if self.network.version == 4 else f"[{written}]"
 
@@ -90,6 +92,7 @@ class Addresses:
         return self.network.network_address
 
     def covers(self, other: "Host") -> bool:
+        """Say whether every address of `other` is one of these; an address never covers a name."""
         if not isinstance(other, Addresses):
             return False
         mine, theirs = self.network, other.network

@@ -9,6 +9,7 @@ a card. Then one call is shown as the tree of its spans.
 import csv
 import json
 import logging
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -23,6 +24,7 @@ from anyio.abc import SocketStream, TaskStatus
 from opentelemetry.sdk.trace import ReadableSpan
 
 from desk.capabilities.addresses import AddressMap
+from desk.cli.exits import FAILED, OK, USAGE
 from desk.cli.terminal import Terminal, harmless
 from desk.host import Host
 from desk.traces.recorder import record_in_memory
@@ -75,12 +77,16 @@ class Results:
 
 def run(card: str, *, as_json: bool) -> int:
     """Run the demo; 0 if every figure was right, the forecast came and the denial was one."""
+    folder = Path(card).absolute().parent
+    if not folder.is_dir():
+        print(f"desk: cannot save {card}: there is no folder {folder}", file=sys.stderr)
+        return USAGE
     logging.getLogger("desk").addHandler(logging.NullHandler())  # the denial is shown as a step of its own
     terminal = Terminal()
     results = anyio.run(_demo, Path(card), _Quiet() if as_json else terminal, backend="trio")
     if as_json:
         print(json.dumps(asdict(results)))
-    return 0 if results.good else 1
+    return OK if results.good else FAILED
 
 
 class _Quiet(Terminal):

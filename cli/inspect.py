@@ -10,24 +10,24 @@ from pathlib import Path
 
 from desk.actors.admission import Admission, admit
 from desk.actors.engine.engine import validate
-from desk.actors.manifest import Manifest, parse_manifest
+from desk.actors.manifest import Manifest, ManifestError, parse_manifest
 from desk.actors.wasm_summary import ModuleSummary
 from desk.cli.exits import FAILED, OK, USAGE
 from desk.cli.terminal import Terminal, harmless
 from desk.host.errors import UnreadableModule
-from desk.host.files import read_module
+from desk.host.files import read_manifest, read_module
 from desk.host.host import IMPORTS
 
 
 def run(file: str, manifest_file: str | None, *, as_json: bool) -> int:
     """Inspect one file; 0 if it may run, 1 if it is refused, 2 if it (or the manifest) cannot be read."""
     try:
-        given = Path(manifest_file).read_bytes() if manifest_file else None
+        given = read_manifest(Path(manifest_file)) if manifest_file else None
         wasm, text = read_module(Path(file), given)
-    except (UnreadableModule, OSError) as error:
-        print(f"desk: {error}", file=sys.stderr)
+    except UnreadableModule as error:
+        print(f"desk: {harmless(str(error))}", file=sys.stderr)
         return USAGE
-    admission = admit(wasm, parse_manifest(text) if text is not None else None, imports=IMPORTS)
+    admission = _admit(wasm, text)
     reasons = list(admission.reasons)
     if not reasons and (invalid := validate(wasm)):
         reasons.append(f"its code is not valid: {invalid}")
@@ -36,6 +36,14 @@ def run(file: str, manifest_file: str | None, *, as_json: bool) -> int:
     else:
         _show(Terminal(), file, wasm, admission, reasons)
     return FAILED if reasons else OK
+
+
+def _admit(wasm: bytes, text: str | bytes | None) -> Admission:
+    """What a host would decide; a manifest that cannot be read is one more reason."""
+    try:
+        return admit(wasm, parse_manifest(text) if text is not None else None, imports=IMPORTS)
+    except ManifestError as error:
+        return Admission(None, (str(error),), (), None)
 
 
 def _as_json(file: str, wasm: bytes, admission: Admission, reasons: list[str]) -> dict[str, object]:
@@ -54,7 +62,7 @@ def _as_json(file: str, wasm: bytes, admission: Admission, reasons: list[str]) -
 
 def _show(out: Terminal, file: str, wasm: bytes, admission: Admission, reasons: list[str]) -> None:
     manifest = admission.manifest
-    title = f"{manifest.name} {manifest.version or '(no version)'}" if manifest else Path(file).name
+    title = f"{manifest.name} {manifest.version or '(no version)'}" if manifest else harmless(Path(file).name)
     out.line(f"{out.style(title, 'bold')}  {len(wasm):,} bytes" + (f", API {manifest.api_version}" if manifest else ""))
     if manifest:
         if manifest.description:
@@ -74,7 +82,10 @@ def _show(out: Terminal, file: str, wasm: bytes, admission: Admission, reasons: 
         return
     out.line(f"  {out.style('refused', 'red')}:")
     for reason in reasons:
-        out.line(f"    - {harmless(reason)}")
+        first, *more = reason.splitlines()
+        out.line(f"    - {harmless(first)}")
+        for line in more:  # a manifest's error shows the place below
+            out.line(f"      {harmless(line)}")
 
 
 def _imports(module: ModuleSummary) -> dict[str, list[str]]:

@@ -4,8 +4,10 @@ Each command lives in a file of its own and is imported only when it runs: `desk
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from typing import cast
 
 from desk.bus.errors import DeskError
 from desk.cli.exits import FAILED, INTERRUPTED, OK, USAGE
@@ -13,22 +15,43 @@ from desk.cli.exits import FAILED, INTERRUPTED, OK, USAGE
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
-    parser = _parser()
-    arguments = parser.parse_args(argv)
+    try:
+        try:
+            return _run(argv)
+        finally:
+            sys.stdout.flush()  # here, where we can still say how it went
+    except BaseException as error:
+        match _unwrapped(error):
+            case BrokenPipeError():
+                # The reader of our output has gone; there is nobody to tell, and nothing to be flushed at exit.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                return OK
+            case KeyboardInterrupt():
+                print("desk: stopped", file=sys.stderr)
+                return INTERRUPTED
+            case DeskError() | OSError() as cause:
+                print(f"desk: {cause}", file=sys.stderr)
+                return FAILED
+            case _:
+                raise
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    arguments = _parser().parse_args(argv)
     if "run" not in arguments:
         arguments.help()
         return USAGE
-    try:
-        return arguments.run(arguments)
-    except DeskError as error:
-        print(f"desk: {error}", file=sys.stderr)
-        return FAILED
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone; there is nobody to tell
-        return OK
-    except KeyboardInterrupt:
-        print("desk: stopped", file=sys.stderr)
-        return INTERRUPTED
+    return arguments.run(arguments)
+
+
+def _unwrapped(error: BaseException) -> BaseException:
+    """The error itself, where task groups have only wrapped it."""
+    while isinstance(error, BaseExceptionGroup):
+        inner = cast("BaseExceptionGroup[BaseException]", error).exceptions
+        if len(inner) != 1:
+            raise error
+        error = inner[0]
+    return error
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -29,4 +29,4 @@ class Terminal:
 
 def harmless(text: str) -> str:
     """Text from an extension, with everything a terminal might obey (control and bidi characters) made visible."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -23,6 +23,11 @@ def read_module(path: Path, manifest: str | bytes | None = None) -> tuple[bytes,
     return wasm, manifest
 
 
+def read_manifest(path: Path) -> bytes:
+    """The bytes of a manifest. Raises `UnreadableModule`, as `read_module` does."""
+    return _read(path, MANIFEST_LIMITS.size, "manifest")
+
+
 def _read(path: Path, limit: int, what: str) -> bytes:
     try:
         if not path.is_file():  # a FIFO would block for ever, a directory has no bytes

@@ -34,6 +34,7 @@ class SpanRecorder(SpanProcessor):
 
     @property
     def spans(self) -> tuple[ReadableSpan, ...]:
+        """The spans that are kept now, the oldest first."""
         with self._lock:
             return tuple(self._spans)
 

@@ -127,19 +127,9 @@ future_poll = _prototype("wasmtime_call_future_poll", c_bool, c_void_p)
 future_delete = _prototype("wasmtime_call_future_delete", None, c_void_p)
 
 # Host functions: `sync` ones get raw 16-byte slots, `suspending` ones get values and a continuation.
-SyncCallback = CFUNCTYPE(c_size_t, c_void_p, c_void_p, POINTER(c_uint64), c_size_t)
+SyncCallback = CFUNCTYPE(c_size_t, c_void_p, c_void_p, c_void_p, c_size_t)
 Continuation = CFUNCTYPE(c_bool, c_void_p)
-SuspendingCallback = CFUNCTYPE(
-    None,
-    c_void_p,
-    c_void_p,
-    POINTER(c_uint64),
-    c_size_t,
-    POINTER(c_uint64),
-    c_size_t,
-    POINTER(c_void_p),
-    POINTER(c_void_p),
-)
+SuspendingCallback = CFUNCTYPE(None, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_void_p, c_void_p)
 define_sync = _prototype(
     "wasmtime_linker_define_func_unchecked",
     *(c_void_p, c_void_p, c_char_p, c_size_t, c_char_p, c_size_t, c_void_p, SyncCallback, c_void_p, c_void_p),

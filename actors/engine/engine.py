@@ -61,9 +61,8 @@ class Engine:
         self._cache = cache
         self._linker = wasmtime.Linker(self._engine)
         hostcalls.define(self._linker, functions)
-        pointer = capi.address(self._engine)
-        self.pointer = pointer
-        self.ticker = Ticker(lambda: capi.increment_epoch(pointer))
+        self.pointer = capi.address(self._engine)
+        self.ticker = Ticker(self._tick)
 
     def compile(self, name: str, wasm: bytes) -> Program:
         """Compile checked bytes, or load them from the cache. Blocks: call it off the loop. `Refused` if they do not validate."""
@@ -80,6 +79,10 @@ class Engine:
             return Program(module, self._linker.instantiate_pre(module), cached)
         except wasmtime.WasmtimeError as error:
             raise Refused(name, [_one_line(error)]) from error
+
+    def _tick(self) -> None:
+        # A bound method: as long as the ticker's thread may call it, this engine is not freed.
+        capi.increment_epoch(self.pointer)
 
     def close(self) -> None:
         """Stop the ticker. The engine itself goes with its last program."""

@@ -25,7 +25,7 @@ import wasmtime
 
 from desk.actors.engine import capi
 
-MASK32 = 0xFFFF_FFFF
+MASK32, MASK64 = (1 << 32) - 1, (1 << 64) - 1
 _TYPES: dict[str, Callable[[], wasmtime.ValType]] = {
     "i32": wasmtime.ValType.i32,
     "i64": wasmtime.ValType.i64,
@@ -69,12 +69,12 @@ class Suspension:
     def resume(self, value: int) -> None:
         """Let the guest go on, with `value` as the function's result (unsigned; i32 and i64 only)."""
         kind = capi.VAL_KINDS[self.function.result or "i32"]
-        ctypes.memmove(self._results, struct.pack("<QQ", kind, value & 0xFFFF_FFFF_FFFF_FFFF), 16)
+        ctypes.memmove(self._results, struct.pack("<QQ", kind, value & MASK64), 16)
         self.answered = True
 
     def trap(self, message: str) -> None:
         """Let the guest go on into a trap."""
-        ctypes.memmove(self._trap, struct.pack("<Q", new_trap(message)), 8)
+        ctypes.memmove(self._trap, _POINTER.pack(new_trap(message)), _POINTER.size)
         self.answered = True
 
 
@@ -117,16 +117,17 @@ def _callback(function: HostFunction) -> Any:
 
 
 def _sync(host: HostFunction) -> Any:
-    function = host.function
-    masks = tuple(MASK32 if param == "i32" else (1 << 64) - 1 for param in host.params)
-    slots = tuple((2 * index, mask) for index, mask in enumerate(masks))  # a raw slot is two 64-bit words
-    returns = host.result is not None
+    function, here = host.function, entered
+    slots, arguments = _slots(host.params, 16)  # `wasmtime_val_raw_t`: the number itself
+    give = struct.Struct({"i32": "<I", "i64": "<Q"}[host.result]).pack_into if host.result else None
+    mask = MASK32 if host.result == "i32" else MASK64
 
-    def callback(env: Any, caller: Any, raw: Any, count: Any) -> int:
+    def callback(env: Any, caller: Any, raw: int, count: Any) -> int:
         try:
-            value = function(entered.guest, *[raw[index] & mask for index, mask in slots])
-            if returns:
-                raw[0] = value
+            memory = slots.from_address(raw)
+            value = function(here.guest, *arguments(memory))
+            if give is not None:
+                give(memory, 0, value & mask)
             return 0
         except BaseException as error:
             return _trap_for(error)
@@ -135,24 +136,29 @@ def _sync(host: HostFunction) -> Any:
 
 
 def _suspending(host: HostFunction) -> Any:
-    prepare = host.function
-    width = capi.VAL_SIZE // 8
-    masks = tuple(MASK32 if param == "i32" else (1 << 64) - 1 for param in host.params)
-    slots = tuple((width * index + 1, mask) for index, mask in enumerate(masks))  # word 0 of a value is its kind
+    prepare, here = host.function, entered
+    slots, arguments = _slots(host.params, capi.VAL_SIZE, 8)  # `wasmtime_val_t`: the number after its kind
 
-    def callback(env: Any, caller: Any, args: Any, n: Any, results: Any, m: Any, trap: Any, continuation: Any) -> None:
-        continuation[0] = _continue_address  # first: without it wasmtime aborts the process
-        continuation[1] = None
-        continuation[2] = None
+    def callback(env: Any, caller: Any, args: int, n: Any, results: int, m: Any, trap: int, continuation: int) -> None:
+        # First: without a continuation, whatever else goes wrong, wasmtime aborts the process.
+        ctypes.memmove(continuation, _CONTINUATION, len(_CONTINUATION))
         try:
-            request = prepare(entered.guest, *[args[index] & mask for index, mask in slots])
-            entered.suspension = Suspension(
-                host, request, ctypes.addressof(results.contents), ctypes.addressof(trap.contents)
-            )
+            request = prepare(here.guest, *arguments(slots.from_address(args)))
+            here.suspension = Suspension(host, request, results, trap)
         except BaseException as error:
-            trap[0] = _trap_for(error)
+            ctypes.memmove(trap, _POINTER.pack(_trap_for(error)), _POINTER.size)
 
     return capi.SuspendingCallback(callback)
+
+
+def _slots(params: tuple[str, ...], size: int, offset: int = 0) -> tuple[Any, Callable[[Any], tuple[int, ...]]]:
+    """The array of argument slots as a ctypes type, and what unpacks all of its numbers at once, unsigned.
+
+    A slot is `size` bytes with the number at `offset`. Room for one slot is always there: results go into the first.
+    """
+    numbers = {"i32": "I4x", "i64": "Q"}
+    layout = struct.Struct("<" + "".join(f"{offset}x{numbers[param]}{size - offset - 8}x" for param in params))
+    return ctypes.c_char * (size * max(1, len(params))), layout.unpack_from
 
 
 def _continuation(env: Any) -> bool:
@@ -165,7 +171,9 @@ def _continuation(env: Any) -> bool:
 
 
 _continue = capi.Continuation(_continuation)
-_continue_address = ctypes.cast(_continue, ctypes.c_void_p).value
+_POINTER = struct.Struct("@P")
+_CONTINUATION = struct.pack("@PPP", ctypes.cast(_continue, ctypes.c_void_p).value, 0, 0)
+"""`wasmtime_async_continuation_t`: the callback, its environment, its finalizer."""
 
 
 def _trap_for(error: BaseException) -> int:

@@ -26,11 +26,14 @@ from desk.actors.limits import Limits
 
 State = Literal["idle", "running", "dead"]
 
-_FORMATS = {"i32": ("I", 20), "i64": ("Q", 16), "f32": ("f", 20), "f64": ("d", 16)}
-"""How the payload of a value is packed, and the padding after it, for the 32 bytes of `wasmtime_val_t`."""
+_CODES: dict[str, Literal["I", "Q", "f", "d"]] = {"i32": "I", "i64": "Q", "f32": "f", "f64": "d"}
+"""How `struct` and `memoryview` call the numbers of wasm; integers are unsigned on our side."""
 
 _MASKS = {"i32": (1 << 32) - 1, "i64": (1 << 64) - 1, "f32": 0, "f64": 0}
-"""What makes an integer unsigned; packing wants it so. 0: not an integer."""
+"""What makes an integer unsigned; 0 for what is no integer."""
+
+_PAYLOAD = 8
+"""Where in a `wasmtime_val_t` the number is; the kind is in byte 0."""
 
 
 class Memory:
@@ -67,20 +70,24 @@ class Memory:
 
 
 class Export:
-    """An exported function, with its arguments' layout prepared."""
+    """An exported function, with an array of arguments prepared for it: their kinds are set once, their numbers each call."""
 
-    __slots__ = ("args", "args_pointer", "kinds", "pack", "params", "pointer", "result", "struct")
+    __slots__ = ("_function", "_values", "arguments", "count", "pointer", "result", "slots")
 
     def __init__(self, function: capi.Func, params: Sequence[str], result: str | None) -> None:
-        self.struct = function  # keeps the pointer below alive
+        self._function = function  # keeps the pointer below alive
         self.pointer = ctypes.addressof(function)
-        self.params = tuple(params)
-        self.kinds = tuple((capi.VAL_KINDS[param], _MASKS[param]) for param in params)
-        self.result = struct.Struct("<" + _FORMATS[result][0]) if result else None
-        layout = "<" + "".join(f"Q{code}{padding}x" for code, padding in (_FORMATS[param] for param in params))
-        self.pack = struct.Struct(layout).pack_into
-        self.args = ctypes.create_string_buffer(capi.VAL_SIZE * max(1, len(params)))
-        self.args_pointer = ctypes.addressof(self.args)
+        self.count = len(params)
+        self._values = bytearray(capi.VAL_SIZE * max(1, self.count))
+        self.arguments = ctypes.addressof((ctypes.c_char * len(self._values)).from_buffer(self._values))
+        self.slots: list[tuple[memoryview[Any], int]] = []
+        """Where each number goes, and the mask it needs."""
+        for index, param in enumerate(params):
+            start = capi.VAL_SIZE * index
+            self._values[start] = capi.VAL_KINDS[param]
+            number = memoryview(self._values)[start + _PAYLOAD : start + _PAYLOAD + struct.calcsize(_CODES[param])]
+            self.slots.append((number.cast(_CODES[param]), _MASKS[param]))
+        self.result = struct.Struct("<" + _CODES[result]) if result else None
 
 
 class Instance:
@@ -98,9 +105,12 @@ class Instance:
         capi.store_limiter(self._store, limits.memory, limits.table_elements, 1, 8, 1)
         capi.epoch_yield(self._context, 1)
         self._exports: dict[str, Export] = {}
-        self._outcome = (ctypes.c_void_p * 2)()  # where a future writes its trap and its error
+        self._outcome = (
+            ctypes.c_void_p * 2
+        )()  # where a future writes its trap or its error; both null until one ends badly
         self._trap_pointer = ctypes.addressof(self._outcome)
         self._error_pointer = self._trap_pointer + ctypes.sizeof(ctypes.c_void_p)
+        self._armed_at = -1
         self._result = ctypes.create_string_buffer(capi.VAL_SIZE)
         self._result_pointer = ctypes.addressof(self._result)
         self._export: Export | None = None
@@ -152,17 +162,15 @@ class Instance:
         """Begin a call; nothing runs before the first `poll`. Integers are taken modulo 2**32 or 2**64."""
         if self.state != "idle":
             raise RuntimeError(f"an instance runs one call at a time, this one is {self.state}")
-        values: list[int | float] = []
-        for (kind, mask), argument in zip(export.kinds, arguments, strict=True):
-            values += (kind, argument & mask if type(argument) is int and mask else argument)
-        export.pack(export.args, 0, *values)
+        for (number, mask), argument in zip(export.slots, arguments, strict=True):
+            number[0] = argument & mask if mask and type(argument) is int else argument
         self._export = export
         self._begin(
             capi.call_async(
                 self._context,
                 export.pointer,
-                export.args_pointer,
-                len(export.kinds),
+                export.arguments,
+                export.count,
                 self._result_pointer,
                 1 if export.result else 0,
                 self._trap_pointer,
@@ -171,11 +179,16 @@ class Instance:
         )
 
     def _begin(self, future: int) -> None:
-        self._outcome[0] = self._outcome[1] = None
         self._future = future
         self.state = "running"
-        # A deadline left from the last call would yield at the first check.
-        capi.set_epoch_deadline(self._context, 1)
+        self.refresh_deadline()
+
+    def refresh_deadline(self) -> None:
+        """Give the guest a whole slice: a deadline left from before the last tick would yield at the first check."""
+        ticks = self._ticker.ticks
+        if ticks != self._armed_at:
+            capi.set_epoch_deadline(self._context, 1)
+            self._armed_at = ticks
 
     def poll(self) -> bool:
         """Run the guest for at most about a tick. True when the call is over; then ask `result`.
@@ -185,14 +198,15 @@ class Instance:
         """
         if self.state != "running":
             raise RuntimeError(f"nothing to poll: this instance is {self.state}")
-        entered.guest = self.guest
-        entered.suspension = self.suspension
-        self._ticker.start()
+        here, ticker = entered, self._ticker
+        here.guest = self.guest
+        here.suspension = self.suspension
+        ticker.start()
         done: bool = capi.future_poll(self._future)
-        self._ticker.finish()
-        self.suspension = entered.suspension
-        if entered.interrupt is not None:
-            interrupt, entered.interrupt = entered.interrupt, None
+        ticker.running -= 1
+        self.suspension = here.suspension
+        if here.interrupt is not None:
+            interrupt, here.interrupt = here.interrupt, None
             self.kill()
             raise interrupt
         if not done:
@@ -217,10 +231,6 @@ class Instance:
             return None
         value: int | float = export.result.unpack_from(self._result, 8)[0]
         return value
-
-    def refresh_deadline(self) -> None:
-        """Give the guest a whole slice at the next poll, after it was suspended for longer than one."""
-        capi.set_epoch_deadline(self._context, 1)
 
     def kill(self) -> None:
         """Free everything, whatever the guest was doing. Idempotent. The future goes before its store, always."""

@@ -4,9 +4,10 @@ Compiled guest code compares the epoch with its deadline at loop heads and funct
 guest yield, so a poll lasts at most about one tick. The ticker is lazy: `running` counts polls in progress, and after
 `PARK_AFTER` ticks without any the thread waits for the next `start` (idle cost 0.03 % of a core instead of 2.3 %).
 
-It must not outlive its engine: `stop` joins it before the engine may go.
+It must not outlive its engine: `stop` joins it before the engine may go, at the latest when the interpreter exits.
 """
 
+import atexit
 import threading
 import time
 from collections.abc import Callable
@@ -27,7 +28,11 @@ class Ticker:
         self._stopping = False
         self._parked = True
         self._thread: threading.Thread | None = None
+        atexit.register(self.stop)
         self.running = 0
+        """Polls in progress. Whoever polls counts itself out."""
+        self.ticks = 0
+        """Ticks so far: if it has not changed, a deadline of one tick is still ahead."""
 
     def start(self) -> None:
         """A poll begins. Costs an addition unless the thread is parked."""
@@ -35,12 +40,9 @@ class Ticker:
         if self._parked:
             self._unpark()
 
-    def finish(self) -> None:
-        """A poll has ended."""
-        self.running -= 1
-
     def stop(self) -> None:
-        """End the thread, and wait for it."""
+        """End the thread, and wait for it. Idempotent."""
+        atexit.unregister(self.stop)
         self._stopping = True
         self._wake.set()
         if self._thread is not None:
@@ -60,6 +62,7 @@ class Ticker:
             idle = 0
             while idle < PARK_AFTER and not self._stopping:
                 time.sleep(TICK)
+                self.ticks += 1
                 self._increment()
                 idle = 0 if self.running else idle + 1
             self._parked = True

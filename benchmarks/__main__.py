@@ -26,9 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "python -m benchmarks", description=__doc__, epilog=_EXITS, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object a row")
-    parser.add_argument(
-        "--quick", action="store_true", help="a second instead of half a minute: shows that it works, no more"
-    )
+    parser.add_argument("--quick", action="store_true", help="a second instead of 20: shows that it works, no more")
     options = parser.parse_args(arguments)
     plan = rows.QUICK if options.quick else rows.STANDARD
     try:

@@ -12,9 +12,11 @@ _STYLES = {"met": "green", "missed": "red"}
 def print_table(rows: Sequence[Row], plan: Plan, terminal: Terminal) -> None:
     """Write all rows, grouped."""
     terminal.line(
-        f"{plan.rounds} interleaved rounds of {plan.calls} calls: wall time of one call, median of the rounds"
+        f"{plan.rounds} interleaved rounds. A time is the wall time of one call: the mean of a batch of {plan.calls} calls,"
     )
-    terminal.line("ratio: our time / the peer's, below 1 is faster; best: the same ratio of the best rounds")
+    terminal.line(
+        "the median of the rounds. ratio: our time / the peer's, below 1 is faster; best: that of the best rounds."
+    )
     body = [_cells(row) for row in rows]
     widths = [max(len(line[column]) for line in [_HEAD, *body]) for column in range(len(_HEAD))]
     terminal.line()

@@ -98,7 +98,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is measured. Half a minute for the standard one."""
+    """How much is measured. The standard plan takes about 20 seconds."""
 
     rounds: int
     calls: int

@@ -133,6 +133,20 @@ def test_a_pointer_outside_memory_traps_the_guest(fixture: Fixture, pointer: int
     assert caught.value.frames
 
 
+def test_an_empty_memory_is_a_memory(fixture: Fixture) -> None:
+    """A guest that starts with no memory at all can be asked for nothing, and a pointer into it traps."""
+    program = fixture.engine.compile("empty", bytes(wasmtime.wat2wasm('(module (memory (export "memory") 0))')))
+    instance = Instance(fixture.engine, program, Limits())
+    while not instance.poll():
+        pass
+    memory = instance.memory()
+    memory.write(0, b"")
+    assert memory.read(0, 0) == b""
+    with pytest.raises(GuestFault):
+        memory.read(0, 1)
+    instance.kill()
+
+
 def test_memory_that_grew_is_readable_at_once(fixture: Fixture) -> None:
     """The size is looked up again when the known one is not enough."""
     instance = fixture.instance()

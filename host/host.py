@@ -25,6 +25,7 @@ from desk.actors import abi
 from desk.actors.admission import admit
 from desk.actors.cell import Cell, CellStatistics
 from desk.actors.engine.engine import Engine
+from desk.actors.engine.interrupts import deferred_interrupts
 from desk.actors.engine.modulecache import ModuleCache
 from desk.actors.limits import Limits
 from desk.actors.manifest import Manifest, parse_manifest
@@ -126,6 +127,7 @@ class Host:
         self._broker = Broker(self._providers, self.audit, tracing)
         self._engine = Engine(FUNCTIONS, ModuleCache(self._cache_dir) if self._cache_dir else None)
         self._stack.callback(self._engine.close)
+        self._stack.enter_context(deferred_interrupts(Cell.run))
         self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
         return self
 

@@ -8,7 +8,7 @@ escapes would be lost, and a deep recursion would abort the process.
 * a **suspending** function runs in two halves: `prepare` copies the request out of the guest's memory, on the fiber; then
   the fiber stays suspended while the event loop does the work, and `Suspension.resume` gives the answer.
 
-The current guest is a per-thread variable, set around every poll (`entered`): a callback cannot be told otherwise whose it is.
+A callback cannot be told whose it is, so whoever polls says so in a per-thread variable, `current`.
 
 A callback must not raise. What goes wrong becomes a trap of the guest with the exception's text; a `BaseException` that is
 not an `Exception` (Ctrl-C arriving in a callback) is kept and raised again right after the poll.
@@ -78,15 +78,23 @@ class Suspension:
         self.answered = True
 
 
-class _Entered(threading.local):
-    """What the callbacks of this thread need to know about the poll in progress."""
+class Polled:
+    """What is being polled, as its callbacks see it: an instance is one."""
 
     guest: Any = None
+    """What host functions get as their first argument."""
     suspension: Suspension | None = None
+    """Set while the guest waits in a suspending host function."""
     interrupt: BaseException | None = None
+    """What could not be raised in a callback, and is to be raised after the poll."""
 
 
-entered = _Entered()
+class _Current(threading.local):
+    polled = Polled()
+
+
+current = _Current()
+"""Whose callbacks run in this thread: whoever polls sets it right before."""
 
 
 def define(linker: wasmtime.Linker, functions: tuple[HostFunction, ...]) -> None:
@@ -117,7 +125,7 @@ def _callback(function: HostFunction) -> Any:
 
 
 def _sync(host: HostFunction) -> Any:
-    function, here = host.function, entered
+    function, here = host.function, current
     slots, arguments = _slots(host.params, 16)  # `wasmtime_val_raw_t`: the number itself
     give = struct.Struct({"i32": "<I", "i64": "<Q"}[host.result]).pack_into if host.result else None
     mask = MASK32 if host.result == "i32" else MASK64
@@ -125,7 +133,7 @@ def _sync(host: HostFunction) -> Any:
     def callback(env: Any, caller: Any, raw: int, count: Any) -> int:
         try:
             memory = slots.from_address(raw)
-            value = function(here.guest, *arguments(memory))
+            value = function(here.polled.guest, *arguments(memory))
             if give is not None:
                 give(memory, 0, value & mask)
             return 0
@@ -136,15 +144,16 @@ def _sync(host: HostFunction) -> Any:
 
 
 def _suspending(host: HostFunction) -> Any:
-    prepare, here = host.function, entered
+    prepare, here = host.function, current
     slots, arguments = _slots(host.params, capi.VAL_SIZE, 8)  # `wasmtime_val_t`: the number after its kind
 
     def callback(env: Any, caller: Any, args: int, n: Any, results: int, m: Any, trap: int, continuation: int) -> None:
         # First: without a continuation, whatever else goes wrong, wasmtime aborts the process.
         ctypes.memmove(continuation, _CONTINUATION, len(_CONTINUATION))
         try:
-            request = prepare(here.guest, *arguments(slots.from_address(args)))
-            here.suspension = Suspension(host, request, results, trap)
+            polled = here.polled
+            request = prepare(polled.guest, *arguments(slots.from_address(args)))
+            polled.suspension = Suspension(host, request, results, trap)
         except BaseException as error:
             ctypes.memmove(trap, _POINTER.pack(_trap_for(error)), _POINTER.size)
 
@@ -163,9 +172,9 @@ def _slots(params: tuple[str, ...], size: int, offset: int = 0) -> tuple[Any, Ca
 
 def _continuation(env: Any) -> bool:
     """Polled while the guest is suspended: it may go on once the suspension is answered (or was never made: a trap)."""
-    suspension = entered.suspension
-    if suspension is None or suspension.answered:
-        entered.suspension = None
+    polled = current.polled
+    if polled.suspension is None or polled.suspension.answered:
+        polled.suspension = None
         return True
     return False
 
@@ -178,9 +187,11 @@ _CONTINUATION = struct.pack("@PPP", ctypes.cast(_continue, ctypes.c_void_p).valu
 
 def _trap_for(error: BaseException) -> int:
     if not isinstance(error, Exception):
-        entered.interrupt = error
+        current.polled.interrupt = error
         return new_trap("interrupted")
     if isinstance(error, GuestFault):
         return new_trap(str(error))
-    entered.interrupt = error  # a mistake in the host function: the guest ends, and the error is raised after the poll
+    current.polled.interrupt = (
+        error  # a mistake in the host function: the guest ends, and the error is raised after the poll
+    )
     return new_trap(f"host error: {type(error).__name__}")

@@ -5,10 +5,11 @@ a *future* of wasmtime's: `start` makes it, each `poll` runs the guest until it 
 or a tick passes. The table below is the whole life; wasmtime does not check it, and breaking it aborts the process (polling a
 finished future, freeing a store before its future), so `Instance` does.
 
-    state      start    poll -> pending   poll -> done     kill
-    idle       running  -                 -                dead
-    running    -        running           idle or dead     dead
-    dead       -        -                 -                dead
+    state      start    poll -> inside   -> pending   -> done        kill
+    idle       running  -                -            -              dead
+    running    -        polling          -            -              dead
+    polling    -        -                running      idle or dead   dead
+    dead       -        -                -            -              dead
 
 A trap leaves the guest's memory half changed: the instance is dead, and the actor makes a new one.
 """
@@ -20,17 +21,20 @@ from typing import Any, Literal
 
 from desk.actors.engine import capi, traps
 from desk.actors.engine.engine import Engine, Program
-from desk.actors.engine.hostcalls import GuestFault, Suspension, entered
-from desk.actors.errors import Trapped
+from desk.actors.engine.hostcalls import GuestFault, Polled, current
 from desk.actors.limits import Limits
 
-State = Literal["idle", "running", "dead"]
+State = Literal["idle", "running", "polling", "dead"]
 
-_CODES: dict[str, Literal["I", "Q", "f", "d"]] = {"i32": "I", "i64": "Q", "f32": "f", "f64": "d"}
-"""How `struct` and `memoryview` call the numbers of wasm; integers are unsigned on our side."""
+_CODES = {"i32": "<I", "i64": "<Q", "f32": "<f", "f64": "<d"}
+"""How `struct` calls the numbers of wasm; integers are unsigned on our side."""
 
-_MASKS = {"i32": (1 << 32) - 1, "i64": (1 << 64) - 1, "f32": 0, "f64": 0}
-"""What makes an integer unsigned; 0 for what is no integer."""
+_ARRAYS: dict[str, Any] = {
+    "i32": ctypes.c_uint32,
+    "i64": ctypes.c_uint64,
+    "f32": ctypes.c_float,
+    "f64": ctypes.c_double,
+}
 
 _PAYLOAD = 8
 """Where in a `wasmtime_val_t` the number is; the kind is in byte 0."""
@@ -83,7 +87,7 @@ class Memory:
 class Export:
     """An exported function, with an array of arguments prepared for it: their kinds are set once, their numbers each call."""
 
-    __slots__ = ("_function", "_values", "arguments", "count", "pointer", "result", "slots")
+    __slots__ = ("_function", "_pack", "_slots", "_values", "arguments", "count", "pointer", "result")
 
     def __init__(self, function: capi.Func, params: Sequence[str], result: str | None) -> None:
         self._function = function  # keeps the pointer below alive
@@ -91,17 +95,27 @@ class Export:
         self.count = len(params)
         self._values = bytearray(capi.VAL_SIZE * max(1, self.count))
         self.arguments = ctypes.addressof((ctypes.c_char * len(self._values)).from_buffer(self._values))
-        self.slots: list[tuple[memoryview[Any], int]] = []
-        """Where each number goes, and the mask it needs."""
+        self._slots: list[tuple[Any, int]] = []
         for index, param in enumerate(params):
-            start = capi.VAL_SIZE * index
-            self._values[start] = capi.VAL_KINDS[param]
-            number = memoryview(self._values)[start + _PAYLOAD : start + _PAYLOAD + struct.calcsize(_CODES[param])]
-            self.slots.append((number.cast(_CODES[param]), _MASKS[param]))
-        self.result = struct.Struct("<" + _CODES[result]) if result else None
+            self._values[capi.VAL_SIZE * index] = capi.VAL_KINDS[param]
+            array = _ARRAYS[param] * (len(self._values) // ctypes.sizeof(_ARRAYS[param]))
+            place = (capi.VAL_SIZE * index + _PAYLOAD) // ctypes.sizeof(_ARRAYS[param])
+            self._slots.append((array.from_buffer(self._values), place))
+        # The usual case, i32 only: kind 0 is what padding writes, and the low half of a signed 64-bit number is the i32.
+        only_i32 = all(param == "i32" for param in params)
+        self._pack = struct.Struct("<" + "8xq16x" * self.count).pack_into if only_i32 else None
+        self.result = struct.Struct(_CODES[result]) if result else None
+
+    def prepare(self, arguments: Sequence[int | float]) -> None:
+        """Put the numbers in their places, integers modulo 2**32 or 2**64. Raises if their count is wrong."""
+        if self._pack is not None:
+            self._pack(self._values, 0, *arguments)
+            return
+        for (array, place), argument in zip(self._slots, arguments, strict=True):
+            array[place] = argument
 
 
-class Instance:
+class Instance(Polled):
     """See the module's docstring.
 
     `guest` is what host functions get as their first argument. Make it, `start` nothing, and `poll` until done: the first
@@ -116,9 +130,8 @@ class Instance:
         capi.store_limiter(self._store, limits.memory, limits.table_elements, 1, 8, 1)
         capi.epoch_yield(self._context, 1)
         self._exports: dict[str, Export] = {}
-        self._outcome = (
-            ctypes.c_void_p * 2
-        )()  # where a future writes its trap or its error; both null until one ends badly
+        # Where a future writes its trap or its error; both null until one ends badly, and then the instance is dead.
+        self._outcome = (ctypes.c_void_p * 2)()
         self._trap_pointer = ctypes.addressof(self._outcome)
         self._error_pointer = self._trap_pointer + ctypes.sizeof(ctypes.c_void_p)
         self._armed_at = -1
@@ -126,9 +139,7 @@ class Instance:
         self._result_pointer = ctypes.addressof(self._result)
         self._export: Export | None = None
         self._future = 0
-        self.guest: Any = None
-        self.state: State = "idle"
-        self.suspension: Suspension | None = None
+        self.state: State = "running"
         self._struct = capi.Instance()
         self._begin(
             capi.instantiate(
@@ -173,9 +184,9 @@ class Instance:
         """Begin a call; nothing runs before the first `poll`. Integers are taken modulo 2**32 or 2**64."""
         if self.state != "idle":
             raise RuntimeError(f"an instance runs one call at a time, this one is {self.state}")
-        for (number, mask), argument in zip(export.slots, arguments, strict=True):
-            number[0] = argument & mask if mask and type(argument) is int else argument
+        export.prepare(arguments)
         self._export = export
+        self.state = "running"
         self._begin(
             capi.call_async(
                 self._context,
@@ -191,7 +202,6 @@ class Instance:
 
     def _begin(self, future: int) -> None:
         self._future = future
-        self.state = "running"
         self.refresh_deadline()
 
     def refresh_deadline(self) -> None:
@@ -209,31 +219,27 @@ class Instance:
         """
         if self.state != "running":
             raise RuntimeError(f"nothing to poll: this instance is {self.state}")
-        here, ticker = entered, self._ticker
-        here.guest = self.guest
-        here.suspension = self.suspension
-        ticker.start()
+        ticker = self._ticker
+        self.state = "polling"
+        current.polled = self
+        ticker.running += 1
+        if ticker.parked:
+            ticker.unpark()
         done: bool = capi.future_poll(self._future)
+        self.state = "running"
         ticker.running -= 1
-        self.suspension = here.suspension
-        if here.interrupt is not None:
-            interrupt, here.interrupt = here.interrupt, None
+        if self.interrupt is not None:
             self.kill()
-            raise interrupt
-        if not done:
-            return False
-        capi.future_delete(self._future)
-        self._future = 0
-        self.state = "idle"
-        if self._outcome[0] or self._outcome[1]:
-            trapped = self._take_outcome()
-            self.kill()
-            raise trapped
-        return True
-
-    def _take_outcome(self) -> Trapped:
-        trap, error = self._outcome[0], self._outcome[1]
-        return traps.from_trap(trap) if trap else traps.from_error(error or 0)
+            raise self.interrupt
+        if done:
+            future, self._future = self._future, 0
+            capi.future_free(future)
+            self.state = "idle"
+            trap, error = self._outcome
+            if trap or error:
+                self.kill()
+                raise traps.from_trap(trap) if trap else traps.from_error(error or 0)
+        return done
 
     def result(self) -> int | float | None:
         """The wasm result of the call that `poll` has finished, integers unsigned; None for an export without one."""
@@ -245,14 +251,14 @@ class Instance:
 
     def kill(self) -> None:
         """Free everything, whatever the guest was doing. Idempotent. The future goes before its store, always."""
-        if self._future:
-            capi.future_delete(self._future)
-            self._future = 0
-        if self._store:
-            capi.store_delete(self._store)
-            self._store = 0
-        self.suspension = None
         self.state = "dead"
+        self.suspension = None
+        future, self._future = self._future, 0  # before it is freed: what interrupts us here must not free it twice
+        if future:
+            capi.future_delete(future)
+        store, self._store = self._store, 0
+        if store:
+            capi.store_delete(store)
 
     def __del__(self) -> None:
         """The last resort of a lost instance. Freeing from the collector is safe: nothing of it can be running."""

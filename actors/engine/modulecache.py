@@ -15,8 +15,8 @@ from pathlib import Path
 
 import wasmtime
 
-FINGERPRINT = "desk-1"
-"""Part of every key. Change it with the engine's configuration."""
+_FINGERPRINT = f"desk-1 {version('wasmtime')} {platform.machine()}\n".encode()
+"""Part of every key. Change the number in it with the engine's configuration."""
 
 
 class ModuleCache:
@@ -54,6 +54,4 @@ class ModuleCache:
             return
 
     def _path(self, wasm: bytes) -> Path:
-        key = hashlib.sha256(f"{FINGERPRINT} {version('wasmtime')} {platform.machine()}\n".encode())
-        key.update(wasm)
-        return self._directory / f"{key.hexdigest()}.cwasm"
+        return self._directory / f"{hashlib.sha256(_FINGERPRINT + wasm).hexdigest()}.cwasm"

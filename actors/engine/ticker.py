@@ -26,19 +26,14 @@ class Ticker:
         self._increment = increment
         self._wake = threading.Event()
         self._stopping = False
-        self._parked = True
+        self.parked = True
+        """Whether the thread waits for `unpark`."""
         self._thread: threading.Thread | None = None
         atexit.register(self.stop)
         self.running = 0
-        """Polls in progress. Whoever polls counts itself out."""
+        """Polls in progress. Whoever polls counts itself in, unparks the thread if it is parked, and counts itself out."""
         self.ticks = 0
         """Ticks so far: if it has not changed, a deadline of one tick is still ahead."""
-
-    def start(self) -> None:
-        """A poll begins. Costs an addition unless the thread is parked."""
-        self.running += 1
-        if self._parked:
-            self._unpark()
 
     def stop(self) -> None:
         """End the thread, and wait for it. Idempotent."""
@@ -48,8 +43,9 @@ class Ticker:
         if self._thread is not None:
             self._thread.join()
 
-    def _unpark(self) -> None:
-        self._parked = False
+    def unpark(self) -> None:
+        """Let the thread tick again; it is started by the first who asks."""
+        self.parked = False
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="desk-ticker", daemon=True)
             self._thread.start()
@@ -65,7 +61,7 @@ class Ticker:
                 self.ticks += 1
                 self._increment()
                 idle = 0 if self.running else idle + 1
-            self._parked = True
+            self.parked = True
             if self.running:  # a poll began between the last look and parking, and saw us still ticking
-                self._parked = False
+                self.parked = False
                 self._wake.set()

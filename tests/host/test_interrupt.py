@@ -200,7 +200,7 @@ run(sys.argv[1], main)
 """
 
 
-@pytest.mark.parametrize("place", ["call_async", "future_poll", "future_delete", "store_delete", "store_new"])
+@pytest.mark.parametrize("place", ["call_async", "future_poll", "future_free", "store_delete", "store_new"])
 def test_ctrl_c_right_after_a_call_into_wasmtime(tmp_path: Path, place: str) -> None:
     """Wherever the signal arrives, nothing of wasmtime's is freed twice: the process ends by it, cleanly.
 

@@ -47,17 +47,20 @@ def _drop(guest: Guest, handle: int) -> None:
 
 
 def _reply(guest: Guest, pointer: int, length: int) -> None:
+    if not guest.ready:
+        return
     guest.replies += 1
-    if length <= guest.limits.reply and guest.ready:
+    if length <= guest.limits.reply:
         guest.reply = guest.memory.read(pointer, length)
 
 
 def _fail(guest: Guest, code: int, pointer: int, length: int) -> None:
+    if not guest.ready:
+        return
     guest.replies += 1
-    if guest.ready:
-        message = guest.memory.read(pointer, min(length, FAIL_MESSAGE)).decode("utf-8", "replace")
-        signed = code - (1 << 32) if code >> 31 else code
-        guest.failure = (signed, message)
+    message = guest.memory.read(pointer, min(length, FAIL_MESSAGE)).decode("utf-8", "replace")
+    signed = code - (1 << 32) if code >> 31 else code
+    guest.failure = (signed, message)
 
 
 def _log(guest: Guest, level: int, pointer: int, length: int) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import anyio
 
+from desk.actors.engine.pump import Budget
 from desk.actors.limits import Limits
 from desk.actors.manifest import Manifest
 from desk.actors.runner import Runner, Turn
@@ -148,13 +149,17 @@ class Cell:
             traceparent=span.traceparent or envelope.traceparent,
             deadline=deadline if caused_by.deadline is None else min(deadline, caused_by.deadline),
         )
-        return await self._runner.call(
+        await self._runner.ready(span)
+        call = self._runner.begin(
             export,
             self.manifest.exports[export],
             arguments,
-            Turn(origin, deadline, "wall_ms", span),
+            Turn(origin, Budget(deadline, self._limits.cpu_ms / 1000), span),
             lambda: _describe(envelope, deadline),
         )
+        if not call.step():
+            await call.finish()
+        return call.outcome()
 
 
 def _is_pointless(envelope: Envelope) -> bool:

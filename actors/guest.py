@@ -117,6 +117,11 @@ class Guest:
             rest = b""
         self._partial[stream] = bytearray(rest)
 
+    @property
+    def has_lines(self) -> bool:
+        """Whether there is anything for `take_lines` to take."""
+        return bool(self.lines or self._partial)
+
     def take_lines(self) -> list[tuple[int, str]]:
         """The lines collected since the last time, unfinished ones included."""
         for stream, rest in self._partial.items():

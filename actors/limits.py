@@ -24,6 +24,9 @@ class Limits:
     wall_ms: int = 5_000
     """Wall time of one message, from the moment the actor takes it, waiting for capabilities included. Then it is killed."""
 
+    cpu_ms: int = 2_000
+    """Time inside the guest for one message, waiting excluded. Then it is killed, so that others have the processor."""
+
     start_ms: int = 5_000
     """Wall time of instantiation and `_initialize` together."""
 

@@ -50,7 +50,7 @@ _UNITS: Mapping[str, tuple[str, Mapping[str, int], int]] = {
 
 _LIMITS = {
     **dict.fromkeys(("memory", "request", "reply", "log_line"), "bytes"),
-    **dict.fromkeys(("wall_ms", "start_ms"), "time"),
+    **dict.fromkeys(("wall_ms", "cpu_ms", "start_ms"), "time"),
     **dict.fromkeys(("table_elements", "handles", "log_lines", "mailbox"), "count"),
 }
 """The quantity that each of `Limits` is. A limit that is missing here cannot be asked for."""

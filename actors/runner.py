@@ -1,7 +1,10 @@
 """The runner: keeps one live instance of an extension and calls its exports, under the actor's limits.
 
-A call is: lower the arguments into the guest's payloads, drive the fiber to its end, carry what the guest asks for to its
+A call is: lower the arguments into the guest's payloads, run the fiber to its end, carry what the guest asks for to its
 facet meanwhile, write what it logged, and judge the outcome. What comes back is checked against the declared type.
+
+Most calls are over within their first slice. That much, `Call.step`, needs no event loop; what is not over then, `Call.finish`
+drives to its end.
 
 Let it crash: after a trap, an exit or a kill the instance is gone, with all the guest's state, and the next call makes a
 fresh one. An error value (`fail`) or a bad reply costs nothing.
@@ -9,13 +12,15 @@ fresh one. An error value (`fail`) or a bad reply costs nothing.
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+import anyio
 
 from desk.actors.abi import Outgoing
 from desk.actors.engine.engine import Engine, Program
 from desk.actors.engine.instance import Instance
-from desk.actors.engine.pump import drive
+from desk.actors.engine.pump import Budget, drive
 from desk.actors.errors import BadReply, Exited, ExtensionError, GuestFailed, Trapped
 from desk.actors.guest import Guest
 from desk.actors.limits import Limits
@@ -39,11 +44,10 @@ _HOOK = Signature(())
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one call runs under: who it is to others, until when (`time.monotonic()`) and by which limit, and its span."""
+    """What one call runs under: who it is to others, what it may use, and its span."""
 
     origin: Origin
-    deadline: float
-    limit: str
+    budget: Budget
     span: Span
 
 
@@ -53,143 +57,185 @@ class Runner:
     def __init__(
         self, name: str, program: Program, engine: Engine, limits: Limits, facet: Facet, tracing: Tracing
     ) -> None:
-        self._name = name
-        self._program = program
-        self._engine = engine
-        self._limits = limits
-        self._facet = facet
-        self._tracing = tracing
-        self._log = logging.getLogger(f"desk.ext.{name}")
-        self._instance: Instance | None = None
-        self._guest = Guest(limits)
+        self.name = name
+        self.limits = limits
+        self.facet = facet
+        self.gate = engine.gate
         self.instances = 0
         """How many it has made so far."""
+        self.log = logging.getLogger(f"desk.ext.{name}")
+        self._program = program
+        self._engine = engine
+        self._tracing = tracing
+        self._instance: Instance | None = None
+        self._guest = Guest(limits)
 
-    async def call(
+    @property
+    def live(self) -> bool:
+        """Whether there is an instance that can be called without more ado."""
+        return self._instance is not None and self._instance.state == "idle"
+
+    def begin(
         self,
         export: str,
         signature: Signature,
-        parts: Sequence[int | float | bytes],
+        arguments: Sequence[int | float | bytes],
         turn: Turn,
         describe: Callable[[], bytes],
-    ) -> object:
-        """Call an export with lowered arguments and return its checked result. Raises `ExtensionError`.
-
-        `describe` gives the CBOR of `context()`. Whoever is cancelled in here leaves no instance behind.
-        """
-        instance = await self.ready(turn.span)
+    ) -> "Call":
+        """A call of the live instance, with lowered arguments; `step` runs it. `describe` gives the CBOR of `context()`."""
+        assert self._instance is not None
         self._guest.begin(describe)
-        try:
-            await self._run(instance, export, signature, parts, turn)
-            return self._outcome(signature, instance.result())
-        except ExtensionError as error:
-            error.extension, error.export = self._name, export
-            raise
+        return Call(self, self._instance, self._guest, export, signature, arguments, turn)
 
-    async def ready(self, span: Span) -> Instance:
-        """The live instance; a new one, started, if there is none or it died. Raises `ExtensionError` if it cannot start."""
-        if self._instance is not None and self._instance.state == "idle":
-            return self._instance
-        with self._tracing.span(names.INSTANTIATE, self._name, parent=span.traceparent) as made:
-            deadline = time.monotonic() + self._limits.start_ms / 1000
-            turn = Turn(Origin(self._name, (self._name,), 1, made.traceparent, deadline), deadline, "start_ms", made)
-            self._guest = Guest(self._limits)
-            self._instance = Instance(self._engine, self._program, self._limits)
+    async def ready(self, span: Span) -> None:
+        """Make a new instance, and start it, if there is none or it died. Raises `ExtensionError` if it cannot start."""
+        if self.live:
+            return
+        with self._tracing.span(names.INSTANTIATE, self.name, parent=span.traceparent) as made:
+            deadline = time.monotonic() + self.limits.start_ms / 1000
+            turn = Turn(
+                Origin(self.name, (self.name,), 1, made.traceparent, deadline),
+                Budget(deadline, self.limits.start_ms / 1000, "start_ms"),
+                made,
+            )
+            self._guest = Guest(self.limits)
+            self._instance = Instance(self._engine, self._program, self.limits)
             self._instance.guest = self._guest
             self.instances += 1
             try:
-                await self._start(self._instance, turn)
+                await self._start(self._instance, self._guest, turn)
             except ExtensionError as error:
                 self._instance.kill()
-                error.extension, error.export = self._name, error.export or "start"
+                error.extension, error.export = self.name, error.export or "start"
                 raise
-        return self._instance
 
-    async def _start(self, instance: Instance, turn: Turn) -> None:
-        """Instantiate and run the guest's own start-up; until `_initialize` is over, imports other than `log` say "not yet"."""
-        guest = self._guest
-        await drive(instance, self._serving(turn), turn.deadline, turn.limit)
+    async def _start(self, instance: Instance, guest: Guest, turn: Turn) -> None:
+        """Instantiate, then run the guest's own start-up. Until `_initialize` is over, imports other than `log` say "not yet"."""
+        while not instance.poll():
+            await anyio.lowlevel.checkpoint()
         guest.memory = instance.memory()
-        if instance.export("_initialize", (), None):
-            await self._run(instance, "_initialize", _HOOK, (), turn)
-        if instance.export("desk_start", (), None):
-            guest.begin(lambda: codec.encode({}))
-            await self._run(instance, "desk_start", _HOOK, (), turn)
-            self._outcome(_HOOK, None)
+        for hook in ("_initialize", "desk_start"):
+            if hook == "desk_start":
+                guest.begin(lambda: codec.encode({}))
+            if instance.export(hook, (), None) is not None:
+                call = Call(self, instance, guest, hook, _HOOK, (), turn)
+                if not call.step():
+                    await call.finish()
+                call.outcome()
 
     def close(self) -> None:
         """Free the instance, whatever it was doing."""
         if self._instance is not None:
             self._instance.kill()
 
-    # -- one call
 
-    async def _run(
-        self, instance: Instance, export: str, signature: Signature, parts: Sequence[int | float | bytes], turn: Turn
+class Call:
+    """One call in progress: `step` once; if it was not the end, `finish`; then ask for the `outcome`.
+
+    Each of them raises `ExtensionError` for what the guest does. After a trap, a kill or a cancellation the instance is dead.
+    """
+
+    __slots__ = ("_began", "_export", "_guest", "_instance", "_runner", "_signature", "_turn")
+
+    def __init__(
+        self,
+        runner: Runner,
+        instance: Instance,
+        guest: Guest,
+        export: str,
+        signature: Signature,
+        arguments: Sequence[int | float | bytes],
+        turn: Turn,
     ) -> None:
+        self._runner = runner
+        self._instance = instance
+        self._guest = guest
+        self._export = export
+        self._signature = signature
+        self._turn = turn
         results = signature.wasm_results
         function = instance.export(export, signature.wasm_params, results[0] if results else None)
         assert function is not None, export  # admission has looked
-        instance.start(function, self._guest.flatten(parts))
+        instance.start(function, guest.flatten(arguments))
+        self._began = time.monotonic()
+
+    def step(self) -> bool:
+        """Run the first slice; True if the call is over."""
         try:
-            await drive(instance, self._serving(turn), turn.deadline, turn.limit)
-        except Trapped:
-            if self._guest.exit_status is not None:
-                raise Exited(self._guest.exit_status) from None
-            raise
-        finally:
-            self._write_log(turn.span)
+            return self._instance.poll()
+        except Trapped as error:
+            raise self._named(error) from None
 
-    def _serving(self, turn: Turn) -> Callable[[Outgoing], Awaitable[int]]:
-        """What carries out the requests of one call; the result goes back to the guest as the host function's."""
+    async def finish(self) -> None:
+        """Run the rest, whatever it takes within the budget."""
+        try:
+            await drive(self._instance, self._serve, self._turn.budget, self._runner.gate, self._began)
+        except ExtensionError as error:
+            raise self._named(error) from None
 
-        async def serve(outgoing: Outgoing) -> int:
-            self._write_log(turn.span)
-            if outgoing.kind == "publish":
-                if outgoing.refused is not None:
-                    return -outgoing.refused
-                return await self._facet.publish(outgoing.subject, outgoing.payload, turn.origin)
-            if outgoing.refused is Code.NOT_YET:
-                return Code.NOT_YET
-            if self._guest.full:
-                return Code.OVERLOADED  # before anything is done, whose answer would be lost
+    def outcome(self) -> object:
+        """The checked result of a call that is over."""
+        if self._guest.has_lines:
+            self._write_log()
+        try:
+            return self._judge()
+        except ExtensionError as error:
+            raise self._named(error) from error.__cause__
+
+    def _named(self, error: ExtensionError) -> ExtensionError:
+        """The error with the names of extension and export; a trap after `proc_exit` is an exit."""
+        self._write_log()
+        if isinstance(error, Trapped) and self._guest.exit_status is not None:
+            error = Exited(self._guest.exit_status)
+        error.extension, error.export = self._runner.name, self._export
+        return error
+
+    async def _serve(self, outgoing: Outgoing) -> int:
+        """Carry out what the guest waits for; the result goes back to it as the host function's."""
+        self._write_log()
+        origin, guest = self._turn.origin, self._guest
+        if outgoing.kind == "publish":
             if outgoing.refused is not None:
-                answer = answer_error(outgoing.refused, f"over a limit of the ABI: {outgoing.refused.name.lower()}")
-            else:
-                answer = await self._facet.request(outgoing.subject, outgoing.payload, turn.origin)
-            return self._guest.give(answer)
+                return -outgoing.refused
+            return await self._runner.facet.publish(outgoing.subject, outgoing.payload, origin)
+        if outgoing.refused is Code.NOT_YET:
+            return Code.NOT_YET
+        if guest.full:
+            return Code.OVERLOADED  # before anything is done, whose answer would be lost
+        if outgoing.refused is not None:
+            return guest.give(
+                answer_error(outgoing.refused, f"over a limit of the ABI: {outgoing.refused.name.lower()}")
+            )
+        return guest.give(await self._runner.facet.request(outgoing.subject, outgoing.payload, origin))
 
-        return serve
-
-    def _outcome(self, signature: Signature, raw: int | float | None) -> object:
-        """The checked result of the call that has just returned."""
-        guest = self._guest
+    def _judge(self) -> object:
+        guest, result = self._guest, self._signature.result
         if guest.replies > 1:
             raise BadReply(f"answered {guest.replies} times; `reply` or `fail` is called once")
         if guest.failure is not None:
             raise GuestFailed(*guest.failure)
-        result = signature.result
         if result is None or result.flat is not None:
             if guest.replies:
                 raise BadReply(f"called `reply`, but its result ({result or 'none'}) is not given that way")
-            return self._lift(signature, raw)
+            return self._lift(self._instance.result())
         if not guest.replies:
             raise BadReply(f"returned without calling `reply`; its result is {result}")
         if guest.reply is None:
-            raise BadReply(f"its reply is larger than the limit of {self._limits.reply:,} bytes")
-        return self._lift(signature, guest.reply)
+            raise BadReply(f"its reply is larger than the limit of {self._runner.limits.reply:,} bytes")
+        return self._lift(guest.reply)
 
-    def _lift(self, signature: Signature, raw: int | float | bytes | None) -> object:
+    def _lift(self, raw: int | float | bytes | None) -> object:
         try:
-            return signature.lift_result(raw, max_size=self._limits.reply)
+            return self._signature.lift_result(raw, max_size=self._runner.limits.reply)
         except InvalidValue as error:
             raise BadReply(f"its result is not of the declared type: {error}") from error
 
-    def _write_log(self, span: Span) -> None:
+    def _write_log(self) -> None:
         for number, (level, line) in enumerate(self._guest.take_lines()):
-            self._log.log(_LEVELS[level], "%s", _printable(line))
+            self._runner.log.log(_LEVELS[level], "%s", _printable(line))
             if number < _SPAN_EVENTS:
-                span.event("log", {"level": level, "message": line})
+                self._turn.span.event("log", {"level": level, "message": line})
 
 
 def _printable(line: str) -> str:

@@ -11,6 +11,7 @@ The configuration is fixed here, because a bad combination is not an error in wa
 from dataclasses import dataclass
 from typing import Self
 
+import anyio
 import wasmtime
 from wasmtime import _ffi as ffi  # pyright: ignore[reportPrivateUsage]
 
@@ -63,6 +64,8 @@ class Engine:
         hostcalls.define(self._linker, functions)
         self.pointer = capi.address(self._engine)
         self.ticker = Ticker(self._tick)
+        self.gate = anyio.Lock()
+        """Held during every slice but a call's first: see pump.py."""
 
     def compile(self, name: str, wasm: bytes) -> Program:
         """Compile checked bytes, or load them from the cache. Blocks: call it off the loop. `Refused` if they do not validate."""

@@ -4,8 +4,13 @@
     suspended in a request    `serve` does it in the event loop, then the guest goes on
     its slice is over         everyone else gets a turn, then the guest its next slice
 
-The wall deadline holds for all of it. It cuts short what `serve` waits for, and kills a guest that only computes: the ticker
-makes it yield at least once a tick, so a kill is at most about a tick late. However this ends, no future is left behind.
+Two limits hold for all of it. The *wall* deadline is for whoever waits: it also cuts short what `serve` waits for. The *CPU*
+budget is for everyone else: the time spent inside the guest, waiting excluded. The ticker makes a guest that only computes
+yield once a tick, so a kill is about a tick late; with many of them, one turn of all.
+
+The *gate* gives hungry guests one slice for each turn of the event loop, in the order in which they ask: a hundred endless
+loops delay the loop by one slice, not by a hundred. Requests that are answered at once need no turn of the loop, but a guest
+that makes them all the time uses up its slice like any other.
 """
 
 import time
@@ -13,37 +18,66 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
-import anyio.lowlevel
 
 from desk.actors.engine.hostcalls import Suspension
 from desk.actors.engine.instance import Instance
+from desk.actors.engine.ticker import TICK
 from desk.actors.errors import Killed
 
 Serve = Callable[[Any], Awaitable[int]]
 """Carries out what a suspending host function prepared, and returns its result."""
 
 
-async def drive(instance: Instance, serve: Serve, deadline: float, limit: str) -> None:
-    """Poll `instance` until its call is over. `deadline` is on `time.monotonic()`'s clock; `limit` names it in `Killed`.
+class Budget:
+    """What one call may use: wall time until `deadline` (on `time.monotonic()`'s clock), and `cpu` seconds inside the guest."""
+
+    __slots__ = ("cpu", "deadline", "wall_limit")
+
+    def __init__(self, deadline: float, cpu: float, wall_limit: str = "wall_ms") -> None:
+        self.deadline = deadline
+        self.cpu = cpu
+        self.wall_limit = wall_limit
+
+    def spend(self, began: float) -> float:
+        """Count a poll that began then, and return the time now. Raises `Killed` if there is nothing left."""
+        now = time.monotonic()
+        self.cpu -= now - began
+        if self.cpu < 0:
+            raise Killed("cpu_ms", "it computed longer than one message may")
+        if now > self.deadline:
+            raise Killed(self.wall_limit, "it was still at work at the end of its wall time")
+        return now
+
+
+async def drive(instance: Instance, serve: Serve, budget: Budget, gate: anyio.Lock, began: float) -> None:
+    """Poll until the call is over. The first poll was done by the caller, who began it at `began`, and was not the last.
 
     Raises `Trapped` or `Killed`; then, and when cancelled, the instance is dead.
     """
     try:
-        while not instance.poll():
+        done, resumed = False, began
+        while not done:
+            now = budget.spend(began)
+            hungry = instance.suspension is None
             if instance.suspension is not None:
-                await _answer(instance, instance.suspension, serve, deadline, limit)
-            elif time.monotonic() > deadline:
-                raise Killed(limit, "it computed past its wall time")
+                await _answer(instance, instance.suspension, serve, budget)
+                now = time.monotonic()
+            if hungry or now - resumed > TICK:
+                async with gate:
+                    began = resumed = time.monotonic()
+                    done = instance.poll()
             else:
-                await anyio.lowlevel.checkpoint()
+                began = now
+                done = instance.poll()
     except BaseException:
         instance.kill()
         raise
 
 
-async def _answer(instance: Instance, suspension: Suspension, serve: Serve, deadline: float, limit: str) -> None:
-    with anyio.move_on_after(max(0.0, deadline - time.monotonic())) as scope:
+async def _answer(instance: Instance, suspension: Suspension, serve: Serve, budget: Budget) -> None:
+    with anyio.move_on_after(max(0.0, budget.deadline - time.monotonic())) as scope:
         suspension.resume(await serve(suspension.request))
     if scope.cancelled_caught:
-        raise Killed(limit, f"it was still waiting in `{suspension.function.name}` at the end of its wall time")
+        where = suspension.function.name
+        raise Killed(budget.wall_limit, f"it was still waiting in `{where}` at the end of its wall time")
     instance.refresh_deadline()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 import wasmtime
 
@@ -15,7 +16,7 @@ from desk.actors.engine.engine import Engine, validate
 from desk.actors.engine.hostcalls import GuestFault, HostFunction
 from desk.actors.engine.instance import Instance, Memory
 from desk.actors.engine.modulecache import ModuleCache
-from desk.actors.engine.pump import drive
+from desk.actors.engine.pump import Budget, Serve, drive
 from desk.actors.errors import Killed, Refused, Trapped
 from desk.actors.limits import Limits
 
@@ -38,6 +39,7 @@ MODULE = """(module
   (func (export "raise") (call $raise))
   (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0)))
   (func (export "spin") (loop (br 0)))
+  (func (export "beg") (loop (drop (call $wait (i32.const 0) (i32.const 3))) (br 0)))
   (func (export "unreachable") (unreachable))
   (func $inner (param i32) (result i32) (i32.load (local.get 0)))
   (func (export "load") (param i32) (result i32) (call $inner (local.get 0)))
@@ -228,6 +230,59 @@ async def _unasked(request: Any) -> int:
     raise AssertionError(request)
 
 
+async def _never(request: Any) -> int:
+    del request
+    await anyio.sleep_forever()
+    return 0
+
+
+async def _at_once(request: Any) -> int:
+    del request
+    return 0
+
+
+class CountingGate:
+    """A gate that counts the slices it has let through."""
+
+    def __init__(self) -> None:
+        self._lock = anyio.Lock()
+        self.slices = 0
+
+    async def __aenter__(self) -> None:
+        await self._lock.acquire()
+        self.slices += 1
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._lock.release()
+
+
+async def run(
+    instance: Instance,
+    name: str,
+    result: str | None,
+    serve: Serve,
+    *,
+    wall: float = 30.0,
+    cpu: float = 30.0,
+    gate: Any = None,
+) -> object:
+    """Call an export to its end, as the runner does; limits in seconds."""
+    export = instance.export(name, (), result)
+    assert export is not None
+    instance.start(export, ())
+    began = time.monotonic()
+    if not instance.poll():
+        await drive(instance, serve, Budget(began + wall, cpu), gate or anyio.Lock(), began)
+    return instance.result()
+
+
+async def count_turns(turns: list[int]) -> None:
+    """Append to `turns` once for every turn of the event loop."""
+    while True:
+        turns.append(1)
+        await anyio.lowlevel.checkpoint()
+
+
 @pytest.mark.anyio
 class TestPump:
     """Driving calls in an event loop."""
@@ -244,12 +299,7 @@ class TestPump:
             return 41
 
         async def call() -> None:
-            instance = fixture.instance()
-            export = instance.export("wait", (), "i64")
-            assert export is not None
-            instance.start(export, ())
-            await drive(instance, serve, time.monotonic() + 30, "wall_ms")
-            results.append(instance.result())
+            results.append(await run(fixture.instance(), "wait", "i64", serve))
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(call)
@@ -260,60 +310,77 @@ class TestPump:
         assert requests == [b"abc", b"abc"]
         assert results == [42, 42]
 
-    async def test_an_endless_loop_is_killed_at_its_deadline(self, fixture: Fixture) -> None:
-        """A guest that never returns is stopped, and meanwhile other tasks run."""
+    @pytest.mark.parametrize(("limits", "limit"), [({"wall": 0.05}, "wall_ms"), ({"cpu": 0.05}, "cpu_ms")])
+    async def test_an_endless_loop_is_killed_at_its_limit(
+        self, fixture: Fixture, limits: dict[str, float], limit: str
+    ) -> None:
+        """A guest that never returns is stopped by whichever limit comes first, and meanwhile other tasks run."""
         instance = fixture.instance()
-        export = instance.export("spin", (), None)
-        assert export is not None
-        instance.start(export, ())
-        turns = 0
-
-        async def count() -> None:
-            nonlocal turns
-            while True:
-                turns += 1
-                await anyio.lowlevel.checkpoint()
-
+        turns: list[int] = []
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(count)
+            tasks.start_soon(count_turns, turns)
             with pytest.raises(Killed) as caught:
-                await drive(instance, _unasked, time.monotonic() + 0.05, "wall_ms")
+                await run(instance, "spin", None, _unasked, **limits)
             tasks.cancel_scope.cancel()
-        assert caught.value.limit == "wall_ms"
+        assert caught.value.limit == limit
         assert instance.state == "dead"
-        assert turns > 1
+        assert len(turns) > 1
+
+    async def test_waiting_costs_no_cpu(self, fixture: Fixture) -> None:
+        """The CPU budget counts the time inside the guest, not what it waits for."""
+
+        async def later(request: Any) -> int:
+            del request
+            await anyio.sleep(0.1)
+            return 41
+
+        assert await run(fixture.instance(), "wait", "i64", later, cpu=0.05) == 42
+
+    async def test_hungry_guests_get_one_slice_for_each_turn_of_the_loop(self, fixture: Fixture) -> None:
+        """However many compute without end, the loop is delayed by one slice at a time, and each has its share."""
+        gate = CountingGate()
+        turns: list[int] = []
+        killed: list[str] = []
+
+        async def spin() -> None:
+            with pytest.raises(Killed) as caught:
+                await run(fixture.instance(), "spin", None, _unasked, wall=0.3, gate=gate)
+            killed.append(caught.value.limit)
+
+        async with anyio.create_task_group() as counting:
+            counting.start_soon(count_turns, turns)
+            async with anyio.create_task_group() as tasks:
+                for _ in range(20):
+                    tasks.start_soon(spin)
+            counting.cancel_scope.cancel()
+        assert killed == ["wall_ms"] * 20
+        assert gate.slices <= len(turns) + 1
+
+    async def test_a_guest_that_asks_all_the_time_is_stopped_as_well(self, fixture: Fixture) -> None:
+        """Requests that are answered at once never suspend for long, and still others run and the limits hold."""
+        instance = fixture.instance()
+        turns: list[int] = []
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(count_turns, turns)
+            with pytest.raises(Killed):
+                await run(instance, "beg", None, _at_once, wall=0.1)
+            tasks.cancel_scope.cancel()
+        assert instance.state == "dead"
+        assert len(turns) > 5
 
     async def test_a_guest_that_waits_too_long_is_killed(self, fixture: Fixture) -> None:
         """The wall deadline also holds while the guest waits for an answer."""
         instance = fixture.instance()
-        export = instance.export("wait", (), "i64")
-        assert export is not None
-        instance.start(export, ())
-
-        async def never(request: Any) -> int:
-            del request
-            await anyio.sleep_forever()
-            return 0
-
         with pytest.raises(Killed, match="still waiting in `wait`"):
-            await drive(instance, never, time.monotonic() + 0.02, "wall_ms")
+            await run(instance, "wait", "i64", _never, wall=0.02)
         assert instance.state == "dead"
 
     async def test_cancelling_leaves_nothing_behind(self, fixture: Fixture) -> None:
         """A cancelled call kills its instance, computing or waiting."""
         for name, result in (("spin", None), ("wait", "i64")):
             instance = fixture.instance()
-            export = instance.export(name, (), result)
-            assert export is not None
-            instance.start(export, ())
-
-            async def forever(request: Any) -> int:
-                del request
-                await anyio.sleep_forever()
-                return 0
-
             with anyio.move_on_after(0.02) as scope:
-                await drive(instance, forever, time.monotonic() + 30, "wall_ms")
+                await run(instance, name, result, _never)
             assert scope.cancelled_caught
             assert instance.state == "dead"
 

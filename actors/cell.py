@@ -15,10 +15,10 @@ import anyio
 from desk.actors.engine.pump import Budget
 from desk.actors.limits import Limits
 from desk.actors.manifest import Manifest
-from desk.actors.runner import Runner, Turn
+from desk.actors.runner import Call, Runner, Turn
 from desk.bus import codec
 from desk.bus.bus import Bus, Service, Subscription
-from desk.bus.envelope import Envelope, Origin
+from desk.bus.envelope import Envelope
 from desk.bus.errors import DeskError, Unavailable
 from desk.bus.mailbox import Mailbox
 from desk.bus.subjects import Pattern
@@ -26,6 +26,8 @@ from desk.traces import names
 from desk.traces.tracing import Span, Tracing
 
 log = logging.getLogger("desk.actors")
+
+_NO_SPAN = Span()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,10 @@ class Cell:
         self._services: list[Service] = []
         self._subscriptions: list[Subscription] = []
         self._handlers = tuple((Pattern(pattern), export) for pattern, export in manifest.subscribes.items())
+        self._busy = False
+        """A turn is in progress, on this actor's task or on a sender's."""
+        self._unfinished: tuple[Envelope, Call] | None = None
+        """A turn begun on a sender's task, for `run` to go on with."""
         self._handled = self._failed = 0
 
     def __repr__(self) -> str:
@@ -78,16 +84,20 @@ class Cell:
             self._services.append(self._bus.serve(f"ext.{self.name}.{export}", signature, self._mailbox))
         for pattern in subscribes:
             self._subscriptions.append(self._bus.subscribe(pattern, mailbox=self._mailbox))
+        self._mailbox.on_idle = self._take_at_once
 
     async def run(self) -> None:
         """Take turns until stopped; then the instance is gone, and what was left in the mailbox is told or buried."""
         try:
             while True:
-                await self._turn(await self._mailbox.take())
+                envelope = await self._mailbox.take()
+                await (self._turn(envelope) if envelope is not None else self._go_on())
         except Unavailable:
             return  # the mailbox is closed, and empty
         finally:
             self.stop()
+            if self._unfinished is not None:
+                self._abandon(self._unfinished[0])
             self._runner.close()
             self.stopped.set()
 
@@ -100,71 +110,121 @@ class Cell:
         for envelope in self._mailbox.close():
             self._bus.bury(envelope, self.name, "was stopped before it took the message")
 
-    # -- one message
+    # -- one message, on the actor's own task
 
     async def _turn(self, envelope: Envelope) -> None:
         """Handle one message. Raises nothing but cancellation: a message must never end its actor."""
         if _is_pointless(envelope):
             self._bus.bury(envelope, self.name, "took the message when nobody waited any more")
             return
+        self._busy = True
         with self._tracing.span(names.PROCESS, envelope.subject, parent=envelope.traceparent) as span:
             span.set(names.EXTENSION, self.name)
             span.set(names.MESSAGE_ID, str(envelope.id))
             try:
-                await self._handle(envelope, span)
-                self._handled += 1
+                result: object = None
+                for export in self._exports_for(envelope):
+                    span.set(names.EXPORT, export)
+                    await self._runner.ready(span)
+                    call = self._begin(export, envelope, span)
+                    if not call.step():
+                        await call.finish()
+                    result = call.outcome()
+                self._settle(envelope, result)
             except Exception as error:
-                self._failed += 1
                 span.fail(type(error).__name__, str(error))
-                if not isinstance(error, DeskError):
-                    log.exception("a turn of %s failed in the host", self.name)
-                self._bus.bury(envelope, self.name, f"failed: {error}", error)
+                self._fail(envelope, error)
             except BaseException:
-                self._bus.bury(envelope, self.name, "was stopped while it handled the message")
+                self._abandon(envelope)
                 raise
+            finally:
+                self._busy = False
 
-    async def _handle(self, envelope: Envelope, span: Span) -> None:
-        payload = envelope.payload
-        if envelope.reply is not None:
-            assert isinstance(payload, tuple)  # a request: the bus has lowered the arguments
-            envelope.reply.answer(await self._call(envelope.subject.rpartition(".")[2], payload, envelope, span))
-            return
-        assert isinstance(payload, bytes)  # an event: one CBOR item
-        value = codec.decode(payload, max_size=len(payload))
-        for pattern, export in self._handlers:
-            if pattern.matches(envelope.subject):
-                arguments = self.manifest.exports[export].lower_args((value,))
-                await self._call(export, arguments, envelope, span)
+    # -- one message, on the sender's task
 
-    async def _call(
-        self, export: str, arguments: tuple[int | float | bytes, ...], envelope: Envelope, span: Span
-    ) -> object:
-        span.set(names.EXPORT, export)
-        caused_by = envelope.origin
-        deadline = time.monotonic() + self._limits.wall_ms / 1000
-        origin = Origin(
-            sender=self.name,
-            chain=(*caused_by.chain, self.name),
-            hops=caused_by.hops + 1,
-            traceparent=span.traceparent or envelope.traceparent,
-            deadline=deadline if caused_by.deadline is None else min(deadline, caused_by.deadline),
-        )
-        await self._runner.ready(span)
-        call = self._runner.begin(
-            export,
-            self.manifest.exports[export],
-            arguments,
-            Turn(origin, Budget(deadline, self._limits.cpu_ms / 1000), span),
-            lambda: _describe(envelope, deadline),
-        )
-        if not call.step():
+    def _take_at_once(self, envelope: Envelope) -> bool:
+        """Take the turn here and now, if the actor is idle; what is not over within its first slice goes on in `run`.
+
+        Order, one message at a time, limits and outcome are those of `_turn`. Not while spans are recorded: a span is
+        opened and closed in one task. Not without a live instance: making one takes more than a slice.
+        """
+        if self._busy or self._tracing.on or not self._runner.live or _is_pointless(envelope):
+            return False
+        exports = self._exports_for(envelope)
+        if len(exports) != 1:
+            return False
+        self._busy = over = True
+        try:
+            call = self._begin(exports[0], envelope, _NO_SPAN)
+            over = call.step()
+            if over:
+                self._settle(envelope, call.outcome())
+            else:
+                self._unfinished = (envelope, call)
+                self._mailbox.wake()
+        except Exception as error:
+            self._fail(envelope, error)
+        except BaseException:
+            self._abandon(envelope)
+            raise
+        finally:
+            self._busy = not over
+        return True
+
+    async def _go_on(self) -> None:
+        """Finish what `_take_at_once` has begun."""
+        assert self._unfinished is not None
+        envelope, call = self._unfinished
+        self._unfinished = None
+        try:
             await call.finish()
-        return call.outcome()
+            self._settle(envelope, call.outcome())
+        except Exception as error:
+            self._fail(envelope, error)
+        except BaseException:
+            self._abandon(envelope)
+            raise
+        finally:
+            self._busy = False
+
+    # -- what both ways share
+
+    def _exports_for(self, envelope: Envelope) -> tuple[str, ...]:
+        """The exports that the message is for: one for a request, every handler that matches for an event."""
+        if envelope.reply is not None:
+            return (envelope.subject.rpartition(".")[2],)
+        return tuple(export for pattern, export in self._handlers if pattern.matches(envelope.subject))
+
+    def _begin(self, export: str, envelope: Envelope, span: Span) -> Call:
+        signature, payload = self.manifest.exports[export], envelope.payload
+        if isinstance(payload, tuple):  # a request: the bus has lowered the arguments
+            arguments = payload
+        else:  # an event: one CBOR item, of the type that the handler takes
+            arguments = signature.lower_args((codec.decode(payload, max_size=len(payload)),))
+        deadline = time.monotonic() + self._limits.wall_ms / 1000
+        budget = Budget(deadline, self._limits.cpu_ms / 1000)
+        turn = Turn(self.name, envelope.origin, span.traceparent or envelope.traceparent, budget, span)
+        return self._runner.begin(export, signature, arguments, turn, lambda: _describe(envelope, deadline))
+
+    def _settle(self, envelope: Envelope, result: object) -> None:
+        self._handled += 1
+        if envelope.reply is not None:
+            envelope.reply.answer(result)
+
+    def _fail(self, envelope: Envelope, error: Exception) -> None:
+        self._failed += 1
+        if not isinstance(error, DeskError):
+            log.error("a turn of %s failed in the host", self.name, exc_info=error)
+        self._bus.bury(envelope, self.name, f"failed: {error}", error)
+
+    def _abandon(self, envelope: Envelope) -> None:
+        self._bus.bury(envelope, self.name, "was stopped while it handled the message")
 
 
 def _is_pointless(envelope: Envelope) -> bool:
     """Whether nobody wants the answer any more: then the guest is not asked at all."""
-    return envelope.origin.remaining() == 0.0 or (envelope.reply is not None and envelope.reply.settled)
+    deadline, reply = envelope.origin.deadline, envelope.reply
+    return (deadline is not None and deadline <= time.monotonic()) or (reply is not None and reply.settled)
 
 
 def _describe(envelope: Envelope, deadline: float) -> bytes:

@@ -25,7 +25,7 @@ class Limits:
     """Wall time of one message, from the moment the actor takes it, waiting for capabilities included. Then it is killed."""
 
     cpu_ms: int = 2_000
-    """Time inside the guest for one message, waiting excluded. Then it is killed, so that others have the processor."""
+    """Processor time inside the guest for one message, beyond its first slice. Then it is killed: others want it, too."""
 
     start_ms: int = 5_000
     """Wall time of instantiation and `_initialize` together."""

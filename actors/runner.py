@@ -25,7 +25,7 @@ from desk.actors.errors import BadReply, Exited, ExtensionError, GuestFailed, Tr
 from desk.actors.guest import Guest
 from desk.actors.limits import Limits
 from desk.bus import codec
-from desk.bus.envelope import Origin
+from desk.bus.envelope import APP, Origin
 from desk.bus.types import InvalidValue, Signature
 from desk.capabilities.codes import Code
 from desk.capabilities.facet import Facet, answer_error
@@ -42,13 +42,27 @@ _HOOK = Signature(())
 """The type of `_initialize` and `desk_start`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Turn:
-    """What one call runs under: who it is to others, what it may use, and its span."""
+    """What one call runs under: what caused it, what it may use, and its span."""
 
-    origin: Origin
+    name: str
+    cause: Origin
+    """The origin of the message that it handles."""
+    traceparent: str | None
     budget: Budget
     span: Span
+
+    def origin(self) -> Origin:
+        """What the guest's own messages come from during this call. Most calls send none, so it is not made beforehand."""
+        cause, deadline = self.cause, self.budget.deadline
+        return Origin(
+            sender=self.name,
+            chain=(*cause.chain, self.name),
+            hops=cause.hops + 1,
+            traceparent=self.traceparent,
+            deadline=deadline if cause.deadline is None else min(deadline, cause.deadline),
+        )
 
 
 class Runner:
@@ -94,11 +108,8 @@ class Runner:
             return
         with self._tracing.span(names.INSTANTIATE, self.name, parent=span.traceparent) as made:
             deadline = time.monotonic() + self.limits.start_ms / 1000
-            turn = Turn(
-                Origin(self.name, (self.name,), 1, made.traceparent, deadline),
-                Budget(deadline, self.limits.start_ms / 1000, "start_ms"),
-                made,
-            )
+            budget = Budget(deadline, self.limits.start_ms / 1000, "start_ms")
+            turn = Turn(self.name, APP, made.traceparent, budget, made)
             self._guest = Guest(self.limits)
             self._instance = Instance(self._engine, self._program, self.limits)
             self._instance.guest = self._guest
@@ -194,7 +205,7 @@ class Call:
     async def _serve(self, outgoing: Outgoing) -> int:
         """Carry out what the guest waits for; the result goes back to it as the host function's."""
         self._write_log()
-        origin, guest = self._turn.origin, self._guest
+        origin, guest = self._turn.origin(), self._guest
         if outgoing.kind == "publish":
             if outgoing.refused is not None:
                 return -outgoing.refused

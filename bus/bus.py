@@ -15,7 +15,7 @@ A bus belongs to one event loop (trio or asyncio); it starts no tasks of its own
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -41,8 +41,8 @@ MAX_ARGUMENT = 16 << 20
 DEAD_LETTERS_KEPT = 1_000
 """The oldest is forgotten beyond this; `statistics().dead` goes on counting."""
 
-_YIELD_EVERY = 64
-"""Publications after which a publisher that never had to wait yields to the event loop: it must stay cancellable."""
+_BREATH = 0.001
+"""Seconds after which a sender that never had to wait yields to the event loop: others have work, and it may be cancelled."""
 
 _ROUTES_CACHED = 4_096
 """Subjects whose subscribers are remembered. Forgotten all at once: they are cheap to find again."""
@@ -99,6 +99,7 @@ class Subscription:
             envelope = await self.mailbox.take()
         except Unavailable:
             raise StopAsyncIteration from None
+        assert envelope is not None  # nobody wakes it
         assert type(envelope.payload) is bytes  # requests are never put into a subscription's mailbox
         value = codec.decode(envelope.payload, max_size=len(envelope.payload))
         return Event(envelope.id, envelope.subject, value, envelope.origin.sender, envelope.traceparent)
@@ -142,6 +143,7 @@ class Bus:
         self._routes: dict[str, tuple[Subscription, ...]] = {}
         self._ids = itertools.count(1)
         self._published = self._requested = self._delivered = self._dead = 0
+        self._breathed = 0.0
         self.dead_letters: deque[DeadLetter] = deque(maxlen=DEAD_LETTERS_KEPT)
 
     def __repr__(self) -> str:
@@ -193,11 +195,11 @@ class Bus:
         _check_hops(origin, subject)
         with self._tracing.span(names.PUBLISH, subject, parent=origin.traceparent) as span:
             self._published += 1
-            if self._published % _YIELD_EVERY == 0:
-                await anyio.lowlevel.checkpoint()
             envelope = Envelope(next(self._ids), subject, payload, origin, span.traceparent or origin.traceparent)
             receivers = 0
+            span.set(names.MESSAGE_ID, str(envelope.id))
             for subscription in self._route(subject):
+                await self._breathe()
                 if subscription.cancelled:
                     continue
                 try:
@@ -206,7 +208,6 @@ class Bus:
                     self._delivered += 1
                 except Unavailable:
                     continue  # stopped while we waited: as if it had not been there
-            span.set(names.MESSAGE_ID, str(envelope.id))
             span.set(names.RECEIVERS, receivers)
         return receivers
 
@@ -253,6 +254,7 @@ class Bus:
         type; the receiver was not asked), `NoReceiver`, `Unavailable`, `DeadlineExceeded`, `TooManyHops`, or the
         receiver's own error. Cancelling the caller abandons the answer; the receiver is not interrupted.
         """
+        await self._breathe()
         service = self.service(subject)
         payload = service.signature.lower_args(args, max_size=MAX_ARGUMENT)
         _check_hops(origin, subject)
@@ -266,18 +268,32 @@ class Bus:
             reply = Reply()
             envelope = Envelope(next(self._ids), subject, payload, onward, traceparent, reply)
             span.set(names.MESSAGE_ID, str(envelope.id))
+            if service.mailbox.offer(envelope):
+                self._delivered += 1
+                if reply.settled:  # the receiver was idle, and has answered already
+                    return reply.result()
+                put = None
+            else:
+                put = service.mailbox.put
             given = float("inf") if limit is None else max(0.0, limit - began)
             with anyio.move_on_after(given):
-                return await self._ask(service, envelope, reply)
+                return await self._ask(put, envelope, reply)
             raise DeadlineExceeded(f"no answer from {subject} within {round(given, 3):g} s")
 
-    async def _ask(self, service: Service, envelope: Envelope, reply: Reply) -> object:
+    async def _ask(self, put: Callable[[Envelope], Awaitable[None]] | None, envelope: Envelope, reply: Reply) -> object:
         try:
-            await service.mailbox.put(envelope)
-            self._delivered += 1
+            if put is not None:
+                await put(envelope)
+                self._delivered += 1
             return await reply.wait()
         finally:
             reply.abandon()
+
+    async def _breathe(self) -> None:
+        now = time.monotonic()
+        if now - self._breathed > _BREATH:
+            self._breathed = now
+            await anyio.lowlevel.checkpoint()
 
     # -- letters nobody could take
 

@@ -8,7 +8,6 @@ so that a guest gets them without another look; and it carries a `Reply`, which 
 messages it descends from, which span it belongs to, and until when an answer is of use.
 """
 
-import time
 from dataclasses import dataclass
 
 import anyio
@@ -31,10 +30,6 @@ class Origin:
     """The sender's span, in W3C Trace Context form; None: the current span of the embedding app, if it has one."""
     deadline: float | None = None
     """When an answer is of no more use, on `time.monotonic()`'s clock, in seconds."""
-
-    def remaining(self) -> float | None:
-        """Seconds until the deadline, at least 0; None without one."""
-        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
 
 APP = Origin()
@@ -77,6 +72,10 @@ class Reply:
         if not self.settled:
             self._event = anyio.Event()
             await self._event.wait()
+        return self.result()
+
+    def result(self) -> object:
+        """The result that is there, or the error raised."""
         if self.error is not None:
             raise self.error
         return self.value

@@ -4,10 +4,14 @@
 slowest subscriber, instead of filling memory. `take` waits while it is empty; there is one taker. Both are safe to cancel:
 an envelope is either taken or still in the box, and a cancelled `put` has either put its envelope or not at all.
 
+An idle receiver may also take an envelope *at once*, on the sender's task (`on_idle`): a hop through the box and back costs
+more than most calls. Order is not changed by it: that way is closed as long as anything is in the box.
+
 A deque and an event, because a round trip through anyio's memory object streams costs three times as much.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import anyio
@@ -51,6 +55,9 @@ class Mailbox:
         self._queue: deque[Envelope] = deque()
         self._putting: deque[_Turn] = deque()
         self._arrival: anyio.Event | None = None
+        self._woken = False
+        self.on_idle: Callable[[Envelope], bool] | None = None
+        """Asked first, while the box is empty; True: it has taken the envelope, and must not be idle until it is done."""
         self._closed = False
         self._accepted = 0
         self._peak = 0
@@ -69,6 +76,8 @@ class Mailbox:
 
     async def put(self, envelope: Envelope) -> None:
         """Wait for room, then put. Raises `Unavailable` if the box is, or gets, closed."""
+        if self.offer(envelope):
+            return
         if not self._closed and len(self._queue) < self.capacity:  # then nobody waits to put
             self._accept(envelope)
             return
@@ -83,9 +92,25 @@ class Mailbox:
         if not turn.accepted:  # the box may have closed since it was, which is then not the putter's business
             self._check_open()
 
-    async def take(self) -> Envelope:
-        """The oldest envelope, waiting for one. Raises `Unavailable` once the box is closed and empty."""
-        while not self._queue:
+    def offer(self, envelope: Envelope) -> bool:
+        """Let an idle receiver take it at once; False if it did not, and it must be `put`. Never waits."""
+        if self.on_idle is None or self._queue or self._closed or not self.on_idle(envelope):
+            return False
+        self._accepted += 1
+        return True
+
+    def wake(self) -> None:
+        """Let the taker's `take` return None: there is something else for it to do."""
+        self._woken = True
+        if self._arrival is not None:
+            self._arrival.set()
+
+    async def take(self) -> Envelope | None:
+        """The oldest envelope, waiting for one; None after `wake`. Raises `Unavailable` once the box is closed and empty."""
+        while not self._queue or self._woken:
+            if self._woken:
+                self._woken = False
+                return None
             self._check_open()
             self._arrival = anyio.Event()
             await self._arrival.wait()

@@ -76,6 +76,11 @@ class Tracing:
         self._tracer = None if provider is None else provider.get_tracer("desk")
         self._close = close
 
+    @property
+    def on(self) -> bool:
+        """Whether anything is recorded. For whoever would otherwise compute what nobody reads."""
+        return self._tracer is not None
+
     @classmethod
     def off(cls) -> Self:
         """Tracing that costs nothing: `span()` hands out one shared object that does nothing."""

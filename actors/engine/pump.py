@@ -5,8 +5,8 @@
     its slice is over         everyone else gets a turn, then the guest its next slice
 
 Two limits hold for all of it. The *wall* deadline is for whoever waits: it also cuts short what `serve` waits for. The *CPU*
-budget is for everyone else: the time spent inside the guest, waiting excluded. The ticker makes a guest that only computes
-yield once a tick, so a kill is about a tick late; with many of them, one turn of all.
+budget is for everyone else: processor time spent inside the guest, beyond the first slice. The ticker makes a guest that
+only computes yield once a tick, so a kill is about a tick late; with many of them, one turn of all.
 
 The *gate* gives hungry guests one slice for each turn of the event loop, in the order in which they ask: a hundred endless
 loops delay the loop by one slice, not by a hundred. Requests that are answered at once need no turn of the loop, but a guest
@@ -38,10 +38,10 @@ class Budget:
         self.cpu = cpu
         self.wall_limit = wall_limit
 
-    def spend(self, began: float) -> float:
-        """Count a poll that began then, and return the time now. Raises `Killed` if there is nothing left."""
+    def spend(self, cpu: float) -> float:
+        """Count `cpu` seconds, and return the time now. Raises `Killed` if there is nothing left."""
         now = time.monotonic()
-        self.cpu -= now - began
+        self.cpu -= cpu
         if self.cpu < 0:
             raise Killed("cpu_ms", "it computed longer than one message may")
         if now > self.deadline:
@@ -55,23 +55,29 @@ async def drive(instance: Instance, serve: Serve, budget: Budget, gate: anyio.Lo
     Raises `Trapped` or `Killed`; then, and when cancelled, the instance is dead.
     """
     try:
-        done, resumed = False, began
+        done, spent, resumed = False, 0.0, began
         while not done:
-            now = budget.spend(began)
+            now = budget.spend(spent)
             hungry = instance.suspension is None
             if instance.suspension is not None:
                 await _answer(instance, instance.suspension, serve, budget)
                 now = time.monotonic()
             if hungry or now - resumed > TICK:
                 async with gate:
-                    began = resumed = time.monotonic()
-                    done = instance.poll()
+                    resumed = time.monotonic()
+                    done, spent = _poll(instance)
             else:
-                began = now
-                done = instance.poll()
+                done, spent = _poll(instance)
     except BaseException:
         instance.kill()
         raise
+
+
+def _poll(instance: Instance) -> tuple[bool, float]:
+    """Whether the call is over, and the processor time that this took, in seconds."""
+    began = time.thread_time()
+    done = instance.poll()
+    return done, time.thread_time() - began
 
 
 async def _answer(instance: Instance, suspension: Suspension, serve: Serve, budget: Budget) -> None:

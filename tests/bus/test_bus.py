@@ -478,13 +478,6 @@ async def test_a_deadline_that_has_passed_ends_the_request_at_once(passed: float
         await bus.request("ext.sleeper.sleep", deadline=1_000.0, origin=Origin(deadline=passed))
 
 
-async def test_the_time_that_remains_is_never_negative() -> None:
-    """`Origin.remaining` is None without a deadline, and 0 after it."""
-    assert APP.remaining() is None
-    assert Origin(deadline=time.monotonic() - 5).remaining() == 0.0
-    assert 0 < (Origin(deadline=time.monotonic() + 60).remaining() or 0) <= 60
-
-
 async def test_a_cancelled_requester_abandons_its_answer() -> None:
     """The receiver still has the message and is not disturbed; its answer is refused, and burying it is a dead letter."""
     bus = Bus()

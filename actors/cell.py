@@ -17,11 +17,12 @@ from desk.actors.limits import Limits
 from desk.actors.manifest import Manifest
 from desk.actors.runner import Call, Runner, Turn
 from desk.bus import codec
-from desk.bus.bus import Bus, Service, Subscription
+from desk.bus.bus import Bus, Service
 from desk.bus.envelope import Envelope
 from desk.bus.errors import DeskError, Unavailable
 from desk.bus.mailbox import Mailbox
 from desk.bus.subjects import Pattern
+from desk.bus.subscription import Subscription
 from desk.traces import names
 from desk.traces.tracing import Span, Tracing
 

@@ -17,8 +17,6 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 import anyio
 import anyio.lowlevel
@@ -28,6 +26,7 @@ from desk.bus.envelope import APP, MAX_HOPS, DeadLetter, Envelope, Origin, Reply
 from desk.bus.errors import DeadlineExceeded, NoReceiver, TooManyHops, Unavailable
 from desk.bus.mailbox import DEFAULT_CAPACITY, Mailbox
 from desk.bus.subjects import Pattern, check_subject
+from desk.bus.subscription import Subscription
 from desk.bus.types import Signature
 from desk.traces import names
 from desk.traces.tracing import Tracing
@@ -49,18 +48,6 @@ _ROUTES_CACHED = 4_096
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """What a Python subscriber gets."""
-
-    id: int
-    subject: str
-    value: object
-    sender: str
-    """Name of the extension that published it; empty for the app itself."""
-    traceparent: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class BusStatistics:
     """A snapshot: how many messages were published and requested, deliveries made, letters dead; and who listens."""
 
@@ -70,58 +57,6 @@ class BusStatistics:
     dead: int
     subscriptions: int
     services: int
-
-
-class Subscription:
-    """A pattern and the mailbox that its events go to. Iterate over it inside `async with`, or `with`; one task at a time."""
-
-    def __init__(self, pattern: Pattern, mailbox: Mailbox, cancel: Callable[["Subscription"], None]) -> None:
-        self.pattern = pattern
-        self.mailbox = mailbox
-        self._cancel = cancel
-        self.cancelled = False
-
-    def __repr__(self) -> str:
-        """Like `<Subscription weather.* to <Mailbox …>>`."""
-        return f"<Subscription {self.pattern} to {self.mailbox!r}>"
-
-    def cancel(self) -> None:
-        """Take no more events. The mailbox stays as it is. Idempotent."""
-        self._cancel(self)
-
-    def __aiter__(self) -> Self:
-        """The subscription itself: it is its own iterator."""
-        return self
-
-    async def __anext__(self) -> Event:
-        """The next event, waiting for it; the end when the subscription was closed."""
-        try:
-            envelope = await self.mailbox.take()
-        except Unavailable:
-            raise StopAsyncIteration from None
-        assert envelope is not None  # nobody wakes it
-        assert type(envelope.payload) is bytes  # requests are never put into a subscription's mailbox
-        value = codec.decode(envelope.payload, max_size=len(envelope.payload))
-        return Event(envelope.id, envelope.subject, value, envelope.origin.sender, envelope.traceparent)
-
-    def __enter__(self) -> Self:
-        """The subscription, which is open already."""
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        """Take no more events, and let publishers that wait for room go on."""
-        self.cancel()
-        self.mailbox.close()
-
-    async def __aenter__(self) -> Self:
-        """The same as `with`."""
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        """The same as `with`."""
-        self.__exit__()
 
 
 @dataclass(frozen=True, slots=True)

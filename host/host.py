@@ -31,9 +31,10 @@ from desk.actors.limits import Limits
 from desk.actors.manifest import Manifest, parse_manifest
 from desk.actors.runner import Runner
 from desk.actors.wasi import preview1
-from desk.bus.bus import DEFAULT_DEADLINE, Bus, Subscription
+from desk.bus.bus import DEFAULT_DEADLINE, Bus
 from desk.bus.envelope import APP, Origin
 from desk.bus.mailbox import DEFAULT_CAPACITY
+from desk.bus.subscription import Subscription
 from desk.capabilities.addresses import AddressMap
 from desk.capabilities.audit import Audit, AuditSink
 from desk.capabilities.broker import Broker

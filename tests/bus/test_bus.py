@@ -12,12 +12,13 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
 from desk.bus import codec
-from desk.bus.bus import Bus, BusStatistics, Event
+from desk.bus.bus import Bus, BusStatistics
 from desk.bus.codec import CodecError
 from desk.bus.envelope import APP, MAX_HOPS, Envelope, Origin, Reply
 from desk.bus.errors import DeadlineExceeded, NoReceiver, TooManyHops, Unavailable
 from desk.bus.mailbox import Mailbox
 from desk.bus.subjects import SubjectError
+from desk.bus.subscription import Event
 from desk.bus.types import I32, STRING, InvalidValue, Signature
 from desk.traces import names
 from desk.traces.context import parse_traceparent

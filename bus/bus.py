@@ -15,7 +15,6 @@ A bus belongs to one event loop (trio or asyncio); it starts no tasks of its own
 import itertools
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import anyio
@@ -27,7 +26,7 @@ from desk.bus.errors import DeadlineExceeded, NoReceiver, TooManyHops, Unavailab
 from desk.bus.mailbox import DEFAULT_CAPACITY, Mailbox
 from desk.bus.subjects import Pattern, check_subject
 from desk.bus.subscription import Subscription
-from desk.bus.types import Signature
+from desk.bus.types import InvalidValue, Signature
 from desk.traces import names
 from desk.traces.tracing import Tracing
 
@@ -37,8 +36,8 @@ DEFAULT_DEADLINE = 30.0
 MAX_ARGUMENT = 16 << 20
 """Bytes of one argument of a request. What a *guest* may send is limited more, by its actor."""
 
-DEAD_LETTERS_KEPT = 1_000
-"""The oldest is forgotten beyond this; `statistics().dead` goes on counting."""
+DEAD_LETTERS_KEPT, DEAD_BYTES_KEPT = 1_000, 16 << 20
+"""The oldest dead letters are forgotten beyond so many, or so many bytes of payload; `statistics().dead` goes on counting."""
 
 _BREATH = 0.001
 """Seconds after which a sender that never had to wait yields to the event loop: others have work, and it may be cancelled."""
@@ -79,7 +78,8 @@ class Bus:
         self._ids = itertools.count(1)
         self._published = self._requested = self._delivered = self._dead = 0
         self._breathed = 0.0
-        self.dead_letters: deque[DeadLetter] = deque(maxlen=DEAD_LETTERS_KEPT)
+        self.dead_letters: deque[DeadLetter] = deque()
+        self._dead_bytes = 0
 
     def __repr__(self) -> str:
         """Like `<Bus: 3 subscriptions, 7 services, 1461 published, 12 requested, 0 dead>`."""
@@ -138,7 +138,8 @@ class Bus:
                 if subscription.cancelled:
                     continue
                 try:
-                    await subscription.mailbox.put(envelope)
+                    if not subscription.mailbox.offer(envelope):
+                        await subscription.mailbox.put(envelope)
                     receivers += 1
                     self._delivered += 1
                 except Unavailable:
@@ -191,7 +192,11 @@ class Bus:
         """
         await self._breathe()
         service = self.service(subject)
-        payload = service.signature.lower_args(args, max_size=MAX_ARGUMENT)
+        try:
+            payload = service.signature.lower_args(args, max_size=MAX_ARGUMENT)
+        except InvalidValue as error:
+            error.where = subject.removeprefix("ext.")  # as its users call it: extension.export
+            raise
         _check_hops(origin, subject)
         began, limit = time.monotonic(), origin.deadline
         if deadline is not None:
@@ -203,23 +208,21 @@ class Bus:
             reply = Reply()
             envelope = Envelope(next(self._ids), subject, payload, onward, traceparent, reply)
             span.set(names.MESSAGE_ID, str(envelope.id))
-            if service.mailbox.offer(envelope):
+            taken = service.mailbox.offer(envelope)
+            if taken and reply.settled:  # the receiver was idle, and has answered already
                 self._delivered += 1
-                if reply.settled:  # the receiver was idle, and has answered already
-                    return reply.result()
-                put = None
-            else:
-                put = service.mailbox.put
+                return reply.result()
             given = float("inf") if limit is None else max(0.0, limit - began)
             with anyio.move_on_after(given):
-                return await self._ask(put, envelope, reply)
+                return await self._ask(None if taken else service.mailbox, envelope, reply)
             raise DeadlineExceeded(f"no answer from {subject} within {round(given, 3):g} s")
 
-    async def _ask(self, put: Callable[[Envelope], Awaitable[None]] | None, envelope: Envelope, reply: Reply) -> object:
+    async def _ask(self, mailbox: Mailbox | None, envelope: Envelope, reply: Reply) -> object:
+        """Put the envelope, unless it has been taken already, and wait for the answer."""
         try:
-            if put is not None:
-                await put(envelope)
-                self._delivered += 1
+            if mailbox is not None:
+                await mailbox.put(envelope)
+            self._delivered += 1
             return await reply.wait()
         finally:
             reply.abandon()
@@ -238,6 +241,9 @@ class Bus:
             return
         self._dead += 1
         self.dead_letters.append(DeadLetter(envelope, receiver, reason))
+        self._dead_bytes += envelope.size
+        while len(self.dead_letters) > DEAD_LETTERS_KEPT or self._dead_bytes > DEAD_BYTES_KEPT:
+            self._dead_bytes -= self.dead_letters.popleft().envelope.size
 
 
 def _check_hops(origin: Origin, subject: str) -> None:

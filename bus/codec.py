@@ -11,9 +11,10 @@ Each of these has been an attack on some decoder, so the profile has none of the
     byte strings
     arrays and maps  at most `MAX_DEPTH` inside each other; map keys are text and differ from each other
 
-with definite lengths, as one item that fills its input, within a size known beforehand. `encode` refuses what `decode`
-would refuse, so what one side sends the other can read. Lengths and floats longer than they need be and maps in any
-order are read (RFC 8949 §4.1 calls them well-formed): do not compare or sign re-encoded bytes.
+with definite lengths, as one item that fills its input, of no more than `MAX_ITEMS` items in all, within a size known
+beforehand. `encode` refuses what `decode` would refuse, so what one side sends the other can read. Lengths and floats
+longer than they need be and maps in any order are read (RFC 8949 §4.1 calls them well-formed): do not compare or sign
+re-encoded bytes.
 
 cbor2 does the work. What its strictest options still let through is caught here: bytes after the end, byte strings as
 keys, the other simple values and `undefined`, an empty container one level too deep.
@@ -26,13 +27,18 @@ from typing import Any, Never, TypeAlias, cast
 
 import cbor2
 
+from desk.bus.cbor_items import MAX_ITEMS, count_items, has_too_many_items
 from desk.bus.errors import DeskError
 
 MAX_DEPTH = 16
 """How many arrays and maps may stand inside each other; a lone `[]` is one. Our own messages need about six."""
 
 MAX_SIZE = 1 << 20
-"""Default bound of one item, in bytes. A byte can become a list of 72 bytes, so this bounds the memory as well."""
+"""Default bound of one message, in bytes."""
+
+TOO_MANY_ITEMS = f"more than {MAX_ITEMS:,} items; a long series of numbers goes as bytes"
+LONE_SURROGATE = "text with a lone surrogate, which UTF-8 has no form for"
+BEYOND_64_BITS = "a whole number beyond 64 bits; send it as text"
 
 Value: TypeAlias = "bool | int | float | str | bytes | list[Value] | dict[str, Value] | None"
 """What `decode` returns."""
@@ -41,6 +47,8 @@ _SCALARS: frozenset[type] = frozenset({type(None), bool, int, float, str, bytes}
 _ENCODED_AS_THEY_ARE: frozenset[type] = _SCALARS | {bytearray}
 _ENCODED_UNLESS_BIG: frozenset[type] = _ENCODED_AS_THEY_ARE - {int}
 _INT_ONLY: frozenset[type] = frozenset({int})
+_CHECKED_UNSEEN: frozenset[type] = _ENCODED_UNLESS_BIG - {str}
+_PLAIN_TYPES: frozenset[type] = _SCALARS | {list, tuple, dict}
 _INT_LOW, _INT_HIGH = -(1 << 64), (1 << 64) - 1
 _REASON_LIMIT = 160
 _PATH_LIMIT = 120
@@ -70,7 +78,10 @@ def decode(data: bytes | bytearray | memoryview, *, max_size: int = MAX_SIZE) ->
         raise CodecError(f"{size} bytes of CBOR, at most {max_size} are allowed")
     if size == 0:
         raise CodecError("no bytes at all, expected one CBOR item")
-    stream = BytesIO(data)
+    whole = bytes(data)  # no copy if it is bytes already
+    if has_too_many_items(whole):
+        raise CodecError(TOO_MANY_ITEMS)
+    stream = BytesIO(whole)
     try:
         value: Value = cbor2.CBORDecoder(
             stream,
@@ -98,12 +109,31 @@ def encode(value: object, *, max_size: int = MAX_SIZE) -> bytes:
     try:
         data = cbor2.dumps(value)
     except UnicodeEncodeError:
-        raise CodecError("text with a lone surrogate, which UTF-8 has no form for") from None
+        raise CodecError(LONE_SURROGATE) from None
     if 0xC2 in data or 0xC3 in data:  # the tags of whole numbers beyond 64 bits, or part of something else
         _check(value, MAX_DEPTH, _ENCODED_UNLESS_BIG)
     if len(data) > max_size:
         raise CodecError(f"{len(data)} bytes of CBOR, at most {max_size} are allowed")
+    if len(data) > MAX_ITEMS and count_items(value) > MAX_ITEMS:  # an item is at least a byte
+        raise CodecError(TOO_MANY_ITEMS)
     return data
+
+
+def check(value: object) -> None:
+    """Raise `CodecError` where `encode` would whatever the size, without making the bytes."""
+    _check(value, MAX_DEPTH, _CHECKED_UNSEEN)
+    if count_items(value) > MAX_ITEMS:
+        raise CodecError(TOO_MANY_ITEMS)
+
+
+def instead_of(value: object) -> str:
+    """What to send instead of a value that has no form in a message: `send a list`."""
+    for base in type(value).__mro__:
+        if base in _PLAIN_TYPES and base is not type(value):
+            return f"send a plain {base.__name__}"
+        if base.__name__ in _INSTEAD:
+            return f"send {_INSTEAD[base.__name__]}"
+    return "send text, numbers, lists and dicts"
 
 
 def path_step(key: str | int) -> str:
@@ -133,6 +163,8 @@ def _check_map(value: dict[object, object], room: int, plain: frozenset[type]) -
             except CodecError as error:
                 error.path = path_step(key) + error.path
                 raise
+    if str not in plain:
+        _check_text("".join(cast("dict[str, object]", value)), room, plain)
 
 
 def _check_array(value: Sequence[object], room: int, plain: frozenset[type]) -> None:
@@ -156,13 +188,21 @@ def _check_array(value: Sequence[object], room: int, plain: frozenset[type]) -> 
 
 def _check_int(value: int, _room: int, _plain: frozenset[type]) -> None:
     if not _INT_LOW <= value <= _INT_HIGH:
-        raise CodecError("a whole number beyond 64 bits")
+        raise CodecError(BEYOND_64_BITS)
+
+
+def _check_text(value: str, _room: int, _plain: frozenset[type]) -> None:
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise CodecError(LONE_SURROGATE) from None
 
 
 def _refuse(value: object, _room: int, _plain: frozenset[type]) -> Never:
     if value is cbor2.undefined or type(value) is cbor2.CBORSimpleValue:
         raise CodecError("a simple value other than false, true and null")
-    raise CodecError(f"a value of type {type(value).__name__}, which messages have no form for")
+    raise CodecError(f"a value of type {type(value).__name__}, which messages have no form for; {instead_of(value)}")
 
 
 _TOO_DEEP = f"more than {MAX_DEPTH} arrays and maps inside each other"
@@ -171,7 +211,22 @@ _LOOK: Mapping[type, Callable[[Any, int, frozenset[type]], None]] = {
     list: _check_array,
     tuple: _check_array,
     int: _check_int,
+    str: _check_text,
 }
+
+_INSTEAD: Mapping[str, str] = {
+    **dict.fromkeys(("set", "frozenset", "range", "generator", "deque", "dict_keys", "dict_values"), "a list"),
+    **dict.fromkeys(("array", "ndarray"), "a list or bytes"),
+    **dict.fromkeys(("datetime", "date", "time", "timedelta"), "text or a number"),
+    **dict.fromkeys(("Decimal", "Fraction"), "text or a float"),
+    **dict.fromkeys(("UUID", "PurePath"), "text"),
+    "Enum": "its value",
+    "complex": "a list of two floats",
+    "memoryview": "bytes",
+    "bytes": "text, such as base64",  # which only JSON refuses
+    "bytearray": "text, such as base64",
+}
+"""By the name of a type, which need not be imported: what to send instead of its values."""
 
 
 def _explain(error: Exception) -> str:

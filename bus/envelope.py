@@ -97,6 +97,12 @@ class Envelope:
     """Where a request wants its answer; None for an event."""
     attempt: int = 1
 
+    @property
+    def size(self) -> int:
+        """Bytes of payload."""
+        payload = self.payload
+        return len(payload) if isinstance(payload, bytes) else sum(len(p) for p in payload if isinstance(p, bytes))
+
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:

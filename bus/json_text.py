@@ -2,7 +2,7 @@
 
 A JSON text reads as one Python value or not at all: Python's reader takes NaN and Infinity, keeps the last of two equal
 keys, turns 1e999 into infinity, builds whole numbers of any length and strings that UTF-8 cannot carry. A value that
-went through here can also be sent as CBOR: whole numbers keep to its 64 bits.
+went through here can also be sent as CBOR: whole numbers keep to its 64 bits, and there are at most as many items.
 
 Errors are `CodecError`, as for CBOR.
 """
@@ -14,7 +14,16 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, Never
 
-from desk.bus.codec import CodecError, Value, path_step
+from desk.bus.cbor_items import MAX_ITEMS
+from desk.bus.codec import (
+    BEYOND_64_BITS,
+    LONE_SURROGATE,
+    TOO_MANY_ITEMS,
+    CodecError,
+    Value,
+    instead_of,
+    path_step,
+)
 
 MAX_DEPTH = 64
 """How many arrays and objects may stand inside each other. Both json's C code and we recurse, so it stays small."""
@@ -33,29 +42,37 @@ def check(value: object) -> None:
 
 
 def dump(value: object) -> bytes:
-    """`value` as compact JSON text in UTF-8; a tuple is an array. Raises `CodecError` where `check` would."""
+    """`value` as compact JSON text in UTF-8; a tuple is an array. Raises `CodecError` where `parse` would."""
     check(value)
-    try:
-        return _ENCODER.encode(value).encode("utf-8")
-    except UnicodeEncodeError:
-        raise CodecError("text with a lone surrogate, which UTF-8 has no form for") from None
+    data = _write(value)
+    _check_items(data)
+    return data
 
 
 def parse(data: bytes | bytearray | memoryview) -> Value:
     """The one value of a JSON text in UTF-8, without byte order mark. Bound its size before. Raises `CodecError`."""
+    whole = bytes(data)  # no copy if it is bytes already
     try:
-        text = str(data, "utf-8")
+        text = str(whole, "utf-8")
     except UnicodeDecodeError as error:
         raise CodecError(f"JSON text that is not UTF-8 at byte {error.start}") from None
-    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(bytes(data)) > MAX_DEPTH:
+    _check_items(whole)
+    if whole.count(b"[") + whole.count(b"{") > MAX_DEPTH and _depth(whole) > MAX_DEPTH:
         raise CodecError(_TOO_DEEP)
     try:
         value: Value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise CodecError(f"not JSON: {error}") from None
     if _SURROGATE_ESCAPE.search(text):
-        dump(value)  # a pair of escapes has become one character, a lone one has no UTF-8
+        _write(value)  # a pair of escapes has become one character, a lone one has no UTF-8
     return value
+
+
+def _write(value: object) -> bytes:
+    try:
+        return _ENCODER.encode(value).encode("utf-8")
+    except UnicodeEncodeError:
+        raise CodecError(LONE_SURROGATE) from None
 
 
 def _check_object(value: dict[object, object], room: int) -> None:
@@ -88,16 +105,16 @@ def _check_array(value: Sequence[object], room: int) -> None:
 
 def _check_int(value: int, _room: int) -> None:
     if not _INT_LOW <= value <= _INT_HIGH:
-        raise CodecError("a whole number beyond 64 bits")
+        raise CodecError(BEYOND_64_BITS)
 
 
 def _check_float(value: float, _room: int) -> None:
     if not math.isfinite(value):
-        raise CodecError(f"{value}, which JSON has no form for")
+        raise CodecError(f"{value}, which JSON has no form for; send None or text")
 
 
 def _refuse(value: object, _room: int) -> Never:
-    raise CodecError(f"a value of type {type(value).__name__}, which JSON has no form for")
+    raise CodecError(f"a value of type {type(value).__name__}, which JSON has no form for; {instead_of(value)}")
 
 
 _LOOK: Mapping[type, Callable[[Any, int], None]] = {
@@ -115,7 +132,7 @@ _LOOK: Mapping[type, Callable[[Any, int], None]] = {
 def _read_int(text: str) -> int:
     if len(text) <= _INT_DIGITS and _INT_LOW <= (value := int(text)) <= _INT_HIGH:
         return value
-    raise CodecError("a whole number beyond 64 bits")
+    raise CodecError(BEYOND_64_BITS)
 
 
 def _read_float(text: str) -> float:
@@ -140,17 +157,46 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, check_circular=False, allow_nan=
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_read_object, parse_int=_read_int, parse_float=_read_float, parse_constant=_read_constant
 )
-_SURROGATE_ESCAPE = re.compile(r"\\u[dD]")
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+# How many items there are and how deep, before one is built: linear and at C speed. Exact as far as the text is
+# well-formed, and a reader goes no further than that.
+
+_PUNCTUATION = b",:[{"
+_ALL_BUT_PUNCTUATION = bytes(set(range(256)) - set(_PUNCTUATION))
+_ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_WHITESPACE = b" \t\r\n"
 _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
-def _depth(data: bytes) -> int:
-    """How deep a JSON text nests, without recursion and before anything recurses into it; linear, at C speed.
+def _check_items(data: bytes) -> None:
+    """Raise if there are more than `MAX_ITEMS` items, counted as in CBOR: values, arrays, objects and their keys.
 
-    Exact as far as the text is well-formed, and a reader goes no further than that.
+    Before each item but the first is one of `_PUNCTUATION`, but not every one of these has an item after it: some are
+    inside strings, so that honest text may look as if it had too many, and some begin an empty array or object.
     """
-    without_escapes = data.replace(b"\\\\", b"").replace(b'\\"', b"")
-    outside_strings = b"".join(without_escapes.split(b'"')[::2])
-    return max(accumulate(map(_STEP.__getitem__, outside_strings.translate(None, _NO_BRACKETS))), default=0)
+    if len(data) <= 2 * MAX_ITEMS or _punctuation(data) < MAX_ITEMS:
+        return
+    outside = _outside_strings(data).translate(None, _WHITESPACE)
+    if 1 + _punctuation(outside) - outside.count(b"[]") - outside.count(b"{}") > MAX_ITEMS:
+        raise CodecError(TOO_MANY_ITEMS)
+
+
+def _punctuation(data: bytes) -> int:
+    return len(data.translate(None, _ALL_BUT_PUNCTUATION))
+
+
+def _depth(data: bytes) -> int:
+    """How deep the text nests, without recursion and before anything recurses into it."""
+    brackets = _outside_strings(data).translate(None, _ALL_BUT_BRACKETS)
+    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
+
+
+def _outside_strings(data: bytes) -> bytes:
+    """The text with a lone `"` for each string. Raises `CodecError` for more strings than there may be items."""
+    if b"\\" in data:
+        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    if data.count(b'"') > 2 * MAX_ITEMS:  # or there would be as many pieces
+        raise CodecError(TOO_MANY_ITEMS)
+    return b'"'.join(data.split(b'"')[::2])

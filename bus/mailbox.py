@@ -33,7 +33,7 @@ class MailboxStatistics:
     peak: int
 
 
-class _Turn:
+class _Putting:
     """One who waits to put: until there is room (then it is accepted), or the box closes."""
 
     __slots__ = ("accepted", "envelope", "over")
@@ -53,7 +53,7 @@ class Mailbox:
         self.name = name
         self.capacity = capacity
         self._queue: deque[Envelope] = deque()
-        self._putting: deque[_Turn] = deque()
+        self._putting: deque[_Putting] = deque()
         self._arrival: anyio.Event | None = None
         self._woken = False
         self.on_idle: Callable[[Envelope], bool] | None = None
@@ -76,20 +76,18 @@ class Mailbox:
 
     async def put(self, envelope: Envelope) -> None:
         """Wait for room, then put. Raises `Unavailable` if the box is, or gets, closed."""
-        if self.offer(envelope):
-            return
         if not self._closed and len(self._queue) < self.capacity:  # then nobody waits to put
             self._accept(envelope)
             return
         self._check_open()
-        turn = _Turn(envelope)
-        self._putting.append(turn)
+        putting = _Putting(envelope)
+        self._putting.append(putting)
         try:
-            await turn.over.wait()
+            await putting.over.wait()
         finally:
-            if turn in self._putting:  # cancelled while still waiting
-                self._putting.remove(turn)
-        if not turn.accepted:  # the box may have closed since it was, which is then not the putter's business
+            if putting in self._putting:  # cancelled while still waiting
+                self._putting.remove(putting)
+        if not putting.accepted:  # the box may have closed since it was, which is then not the putter's business
             self._check_open()
 
     def offer(self, envelope: Envelope) -> bool:
@@ -116,10 +114,10 @@ class Mailbox:
             await self._arrival.wait()
         envelope = self._queue.popleft()
         if self._putting:
-            turn = self._putting.popleft()
-            self._accept(turn.envelope)
-            turn.accepted = True
-            turn.over.set()
+            putting = self._putting.popleft()
+            self._accept(putting.envelope)
+            putting.accepted = True
+            putting.over.set()
         return envelope
 
     def close(self) -> list[Envelope]:
@@ -127,8 +125,8 @@ class Mailbox:
         self._closed = True
         left = list(self._queue)
         self._queue.clear()
-        for turn in self._putting:
-            turn.over.set()
+        for putting in self._putting:
+            putting.over.set()
         self._putting.clear()
         if self._arrival is not None:
             self._arrival.set()

@@ -39,7 +39,8 @@ _CONTAINERS: Mapping[type, str] = {list: "list", tuple: "tuple", dict: "map", se
 class InvalidValue(DeskError):
     """A value is not of the type that was declared for it.
 
-    `path` says where (`params[1].tmax`), `expected` the type or rule, `got` the value itself, cut to a few words.
+    `path` says where (`params[1].tmax`), `expected` the type or rule, `got` the value itself, cut to a few words. `where`
+    says whose type it was, if it is known: `weather-widget.render`.
     """
 
     def __init__(self, path: str, expected: str, got: str) -> None:
@@ -47,9 +48,11 @@ class InvalidValue(DeskError):
         self.path = path
         self.expected = _cut(expected, 120)
         self.got = _cut(got, 200)
+        self.where = ""
 
     def __str__(self) -> str:
-        return f"{_cut(self.path, 160)}: expected {self.expected}, got {self.got}"
+        where = f"{_cut(self.where, 160)}: " if self.where else ""
+        return f"{where}{_cut(self.path, 160)}: expected {self.expected}, got {self.got}"
 
 
 class TypeSyntaxError(DeskError):
@@ -84,8 +87,14 @@ class Type(ABC):
         return False
 
     def check(self, value: object, path: str = "value") -> None:
-        """Raise `InvalidValue` if `value` cannot be lowered."""
-        self.lower(value, path)
+        """Raise `InvalidValue` if `value` is not of this type, or no message can carry it. Of any size, and not encoded."""
+        try:
+            codec.check(self.to_wire(value))
+        except InvalidValue as error:
+            error.path = path + error.path
+            raise
+        except CodecError as error:
+            raise self._invalid(path, error) from error
 
     def lower(self, value: object, path: str = "value", *, max_size: int = MAX_SIZE) -> Lowered:
         """`value` as the number, or the payload of at most `max_size` bytes, that a guest gets."""

@@ -133,7 +133,8 @@ class Signature:
     def lower_args(self, args: Sequence[object], *, max_size: int = MAX_SIZE) -> tuple[Lowered, ...]:
         """The arguments as a guest gets them, each payload at most `max_size` bytes. Raises `InvalidValue`."""
         if len(args) != len(self._plan):
-            raise InvalidValue("params", f"{len(self._plan)} arguments for {self}", str(len(args)))
+            arguments = "1 argument" if len(self._plan) == 1 else f"{len(self._plan)} arguments"
+            raise InvalidValue("params", f"{arguments} for {self}", str(len(args)))
         return tuple(
             [param.lower(arg, path, max_size=max_size) for (param, path), arg in zip(self._plan, args, strict=True)]
         )

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
 from desk.bus import codec
-from desk.bus.bus import Bus, BusStatistics
+from desk.bus.bus import DEAD_BYTES_KEPT, DEAD_LETTERS_KEPT, Bus, BusStatistics
 from desk.bus.codec import CodecError
 from desk.bus.envelope import APP, MAX_HOPS, Envelope, Origin, Reply
 from desk.bus.errors import DeadlineExceeded, NoReceiver, TooManyHops, Unavailable
@@ -284,16 +284,16 @@ async def test_payload_arguments_are_encoded_once_by_the_sender() -> None:
             mailbox.close()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "named"), [((1,), "params"), ((1, "2"), r"params\[1\]"), ((True, 1), r"params\[0\]")]
-)
-async def test_a_wrong_argument_is_the_callers_doing(arguments: tuple[object, ...], named: str) -> None:
-    """`InvalidValue` names it, and the receiver is not asked."""
+@pytest.mark.parametrize(("arguments", "path"), [((1,), "params"), ((1, "2"), "params[1]"), ((True, 1), "params[0]")])
+async def test_a_wrong_argument_is_the_callers_doing(arguments: tuple[object, ...], path: str) -> None:
+    """`InvalidValue` names it and whose argument it is, and the receiver is not asked."""
     bus = Bus()
     mailbox = Mailbox("calculator")
     bus.serve("ext.calc.add", ADD, mailbox)
-    with pytest.raises(InvalidValue, match=named):
+    with pytest.raises(InvalidValue) as caught:
         await bus.request("ext.calc.add", *arguments)
+    assert str(caught.value).startswith(f"calc.add: {path}: expected ")
+    assert caught.value.path == path
     assert mailbox.statistics().accepted == 0
 
 
@@ -718,3 +718,18 @@ async def test_without_tracing_the_origins_trace_still_travels() -> None:
     with bus.subscribe("a.b") as events:
         await bus.publish("a.b", 1, origin=Origin(traceparent=PARENT))
         assert (await anext(events)).traceparent == PARENT
+
+
+async def test_dead_letters_are_bounded_in_number_and_in_bytes() -> None:
+    """The oldest are forgotten, the newest kept, and all counted."""
+    bus = Bus()
+    small = [Envelope(number, "x", b"\xf6", Origin(), None) for number in range(DEAD_LETTERS_KEPT + 5)]
+    for envelope in small:
+        bus.bury(envelope, "nobody", "for the test")
+    assert len(bus.dead_letters) == DEAD_LETTERS_KEPT
+    assert bus.dead_letters[-1].envelope is small[-1]
+    for number in range(40):
+        bus.bury(Envelope(number, "x", bytes(1 << 20), Origin(), None), "nobody", "for the test")
+    assert sum(letter.envelope.size for letter in bus.dead_letters) <= DEAD_BYTES_KEPT
+    assert len(bus.dead_letters) == DEAD_BYTES_KEPT >> 20
+    assert bus.statistics().dead == DEAD_LETTERS_KEPT + 45

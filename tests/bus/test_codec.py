@@ -3,14 +3,21 @@
 import datetime
 import decimal
 import enum
+import fractions
+import ipaddress
 import math
+import pathlib
+import uuid
+from array import array
+from collections import OrderedDict, defaultdict
 
 import cbor2
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from desk.bus.codec import MAX_DEPTH, CodecError, Value, decode, encode
+from desk.bus.cbor_items import MAX_ITEMS
+from desk.bus.codec import MAX_DEPTH, CodecError, Value, check, decode, encode
 
 BUILT_IN_TAGS = (100, 256, 258, 260, 261, 1004, 43000, 55799)
 """Those above 63 that cbor2 6 reads by itself."""
@@ -204,6 +211,24 @@ def test_default_size_is_a_mebibyte() -> None:
     refused(cbor2.dumps(largest + b"x"))
 
 
+def test_items_are_bounded_in_both_directions() -> None:
+    """So many items are read, written and checked, and not one more; what is written can always be read."""
+    largest = [[]] * (MAX_ITEMS - 1)
+    assert decode(encode(largest)) == largest
+    check(largest)
+    larger = cbor2.dumps([*largest, []])
+    assert refused(larger) == "more than 131,072 items; a long series of numbers goes as bytes"
+    for refuse in (encode, check):
+        with pytest.raises(CodecError, match="more than 131,072 items"):
+            refuse([*largest, []])
+
+
+def test_items_do_not_bound_text_and_bytes() -> None:
+    """A large body is one item, whatever bytes it has; only the size bounds it."""
+    body = b"\x80" * (3 << 20)
+    assert decode(encode({"body": body}, max_size=1 << 22), max_size=1 << 22) == {"body": body}
+
+
 def test_error_messages_are_bounded() -> None:
     """A message about a huge hostile key or path is short and on one line."""
     key = "\n" * 100_000
@@ -306,8 +331,39 @@ class Name(str):
 def test_values_outside_the_profile_are_refused(value: object) -> None:
     """What `decode` would refuse is not written in the first place, alone or inside arrays and maps."""
     for wrapped in (value, [value], {"k": value}, (0, [{"k": value}])):
-        with pytest.raises(CodecError):
-            encode(wrapped)
+        for refuse in (encode, check):
+            with pytest.raises(CodecError):
+                refuse(wrapped)
+
+
+@pytest.mark.parametrize(
+    ("value", "instead"),
+    [
+        ({1}, "send a list"),
+        (range(3), "send a list"),
+        ({"a": 1}.keys(), "send a list"),
+        (array("d"), "send a list or bytes"),
+        (datetime.datetime(2026, 1, 1), "send text or a number"),
+        (datetime.timedelta(1), "send text or a number"),
+        (decimal.Decimal(1), "send text or a float"),
+        (fractions.Fraction(1), "send text or a float"),
+        (uuid.UUID(int=1), "send text"),
+        (pathlib.Path("a"), "send text"),
+        (memoryview(b"a"), "send bytes"),
+        (Colour.RED, "send a plain int"),
+        (enum.Enum("Flag", ["UP"]).UP, "send its value"),
+        (Name("x"), "send a plain str"),
+        (defaultdict(int), "send a plain dict"),
+        (OrderedDict(a=1), "send a plain dict"),
+        (ipaddress.ip_address("::1"), "send text, numbers, lists and dicts"),
+        (2**64, "send it as text"),
+    ],
+)
+def test_a_refusal_says_what_to_send_instead(value: object, instead: str) -> None:
+    """For each kind of value that Python programs have lying about, the error ends with what messages have for it."""
+    with pytest.raises(CodecError) as caught:
+        encode([value])
+    assert str(caught.value).endswith(f"; {instead}")
 
 
 def test_error_names_the_place() -> None:
@@ -315,7 +371,8 @@ def test_error_names_the_place() -> None:
     with pytest.raises(CodecError) as caught:
         encode({"body": {"odd key": [0, {"tags": {"x"}}]}})
     assert caught.value.path == ".body['odd key'][1].tags"
-    assert str(caught.value) == "at .body['odd key'][1].tags: a value of type set, which messages have no form for"
+    words = "at .body['odd key'][1].tags: a value of type set, which messages have no form for; send a list"
+    assert str(caught.value) == words
 
 
 def test_depth_17_is_not_written() -> None:
@@ -418,9 +475,12 @@ OBJECTS = st.recursive(
 
 @given(OBJECTS)
 def test_what_is_written_can_be_read(value: object) -> None:
-    """Any Python object is refused with `CodecError` or written in a form that `decode` takes."""
+    """Any object is refused with `CodecError`, by `check` as well, or written in a form that `decode` takes."""
     try:
         data = encode(value)
     except CodecError:
+        with pytest.raises(CodecError):
+            check(value)
         return
+    check(value)
     decode(data)

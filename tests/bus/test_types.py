@@ -1,5 +1,6 @@
 """The types of messages: what each takes, how it crosses, and what is said about the rest."""
 
+import json
 import math
 import struct
 from collections.abc import Callable
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from desk.bus import ron
-from desk.bus.codec import MAX_DEPTH, CodecError, encode
+from desk.bus.cbor_items import MAX_ITEMS
+from desk.bus.codec import MAX_DEPTH, MAX_SIZE, CodecError, encode
 from desk.bus.types import (
     ANY,
     BOOL,
@@ -405,6 +407,61 @@ def test_brackets_are_not_depth() -> None:
     assert JSON.lift(JSON.lower(strings)) == strings
 
 
+@pytest.mark.parametrize(
+    ("value", "instead"),
+    [(b"a", "text, such as base64"), (math.nan, "None or text"), ({1}, "a list"), (2**64, "it as text")],
+)
+def test_json_says_what_to_send_instead(value: object, instead: str) -> None:
+    """Python values that JSON has no form for are refused with what it has for them."""
+    with pytest.raises(InvalidValue) as caught:
+        JSON.lower([value])
+    assert str(caught.value).endswith(f"; send {instead}")
+
+
+SMALL_ITEMS: dict[str, object] = {"array": [], "object": {}, "number": 0, "text": '",[', "bool": True, "none": None}
+
+
+@pytest.mark.parametrize("item", SMALL_ITEMS.values(), ids=SMALL_ITEMS)
+@pytest.mark.parametrize("gap", ["", " \n"])
+def test_items_of_json_are_bounded(item: object, gap: str) -> None:
+    """As many items as in CBOR are read and written, and not one more, whatever they are and however it is spaced."""
+    largest = [item] * (MAX_ITEMS - 1)
+    larger = [*largest, item]
+
+    def spaced(value: object) -> bytes:
+        text = json.dumps(value, separators=(f",{gap}", ":"))
+        return text.replace("[]", f"[{gap}]").replace("{}", f"{{{gap}}}").encode()
+
+    assert JSON.lift(spaced(largest), max_size=4 * MAX_SIZE) == largest
+    JSON.lower(largest, max_size=4 * MAX_SIZE)
+    with pytest.raises(InvalidValue, match="more than 131,072 items"):
+        JSON.lift(spaced(larger), max_size=4 * MAX_SIZE)
+    with pytest.raises(InvalidValue, match="more than 131,072 items"):
+        JSON.lower(larger, max_size=4 * MAX_SIZE)
+
+
+def test_keys_of_json_are_items() -> None:
+    """An object is one item, and two more for each of its fields."""
+    fields = {f"{i:05x}": 0 for i in range((MAX_ITEMS - 1) // 2)}
+    assert JSON.lift(JSON.lower(fields)) == fields
+    with pytest.raises(InvalidValue, match="more than 131,072 items"):
+        JSON.lift(json.dumps(fields | {"one": 0}).encode())
+
+
+@pytest.mark.parametrize("text", [", : [ { ", '\\"', "\\", '[],"\\'])
+def test_punctuation_in_strings_is_not_items(text: str) -> None:
+    """A long honest text may have any number of commas, brackets, quotes and backslashes."""
+    value = [text * MAX_ITEMS] * 2
+    assert JSON.lift(JSON.lower(value, max_size=4 * MAX_SIZE), max_size=4 * MAX_SIZE) == value
+
+
+@pytest.mark.parametrize("text", ['"' * (1 << 20), '["' * (1 << 19), "[" * 65 + '"ab' * (1 << 18), "[" * (1 << 20)])
+def test_quotes_and_brackets_without_end_are_refused(text: str) -> None:
+    """Text that is not JSON but would take long to find out is refused like other text."""
+    with pytest.raises(InvalidValue):
+        JSON.lift(text.encode(), max_size=4 * MAX_SIZE)
+
+
 def test_json_is_refused_at_the_depth_where_it_would_be() -> None:
     """What is lowered as JSON can be lifted as JSON; the 65th level is refused on the way out too."""
     deep: object = 1
@@ -469,7 +526,27 @@ def test_error_for_what_the_codec_refuses() -> None:
     assert isinstance(caught.value.__cause__, CodecError)
     with pytest.raises(InvalidValue) as caught:
         read("(a: any)").lower({"a": [0, {1, 2}]})
-    assert str(caught.value) == "value.a[1]: expected any, got a value of type set, which messages have no form for"
+    words = "value.a[1]: expected any, got a value of type set, which messages have no form for; send a list"
+    assert str(caught.value) == words
+    with pytest.raises(InvalidValue) as caught:
+        read("(a: any)").check({"a": [0, {1, 2}]})
+    assert str(caught.value) == words
+
+
+@pytest.mark.parametrize("value", ["\ud800", ["a", "\ud800"], {"\ud800": 1}, [[0] * (MAX_ITEMS - 2), 1], 2**64])
+def test_check_sees_what_lower_would_refuse(value: object) -> None:
+    """What has no form in a message is found without making one."""
+    for attempt in (ANY.lower, ANY.check):
+        with pytest.raises(InvalidValue):
+            attempt(value)
+
+
+@pytest.mark.parametrize("value", [bytes(3 * MAX_SIZE), "a" * 3 * MAX_SIZE, [0.5] * 130_000])
+def test_check_is_of_the_type_not_the_size(value: object) -> None:
+    """How many bytes a message may have depends on where it goes, so only `lower` and `lift` bound them."""
+    ANY.check(value)
+    with pytest.raises(InvalidValue, match="at most 1048576"):
+        ANY.lower(value)
 
 
 @pytest.mark.parametrize(
@@ -615,6 +692,12 @@ def test_wrong_arguments(args: tuple[object, ...], words: str) -> None:
     with pytest.raises(InvalidValue) as caught:
         Signature((I32, STRING), ("width", "label"), BOOL).lower_args(args)
     assert str(caught.value) == words
+
+
+def test_one_argument_is_not_plural() -> None:
+    """The count is worded for one as for many."""
+    with pytest.raises(InvalidValue, match=r"^params: expected 1 argument for \(string\) -> string, got 0$"):
+        Signature((STRING,), None, STRING).lower_args(())
 
 
 @pytest.mark.parametrize(

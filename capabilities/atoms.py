@@ -21,6 +21,11 @@ class Atom(ABC):
     """The field of the manifest's `permissions` this belongs to: `network`, `filesystem`, ..."""
 
     @property
+    def served(self) -> bool:
+        """Whether this version has a capability that needs it. If not, it may be asked for and granted, to no avail."""
+        return True
+
+    @property
     @abstractmethod
     def text(self) -> str:
         """The canonical string: what a manifest would say. It reads back as an equal atom."""
@@ -28,6 +33,11 @@ class Atom(ABC):
     @abstractmethod
     def covers(self, other: "Atom") -> bool:
         """Say whether whoever holds this may do everything `other` permits. Reflexive and transitive."""
+
+    def near(self, other: "Atom") -> bool:
+        """Say whether this speaks of the very thing that `other` does, whatever it permits there. Only good for a hint."""
+        del other
+        return False
 
     def joined(self, others: Iterable["Atom"]) -> Self:
         """Return this atom widened by what `others` permit on the very things it speaks of."""

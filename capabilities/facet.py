@@ -107,7 +107,9 @@ class Facet:
             return answer_error(Code.INTERNAL, "the host failed; its log says more")
         try:
             return answer_ok(result)
-        except CodecError:
+        except CodecError as error:
+            if kind == "ext":  # legal there, but not inside of an answer
+                return answer_error(Code.TOO_LARGE, f"the result of {name} does not fit into an answer: {error}")
             log.exception("a request of %s to %r was answered with what cannot be sent", origin.sender, subject)
             return answer_error(Code.INTERNAL, "the host failed; its log says more")
 

@@ -75,6 +75,10 @@ class FilesystemAtom(Atom):
         return cls.parse(f"{verb}:{path}")
 
     @property
+    def served(self) -> bool:
+        return False
+
+    @property
     def text(self) -> str:
         return f"{_NAMES[self.verbs]}:{self.path}"
 

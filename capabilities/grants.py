@@ -13,7 +13,10 @@ from typing import Literal
 
 from desk.capabilities.atoms import Atom
 from desk.capabilities.permissions import PermissionSet
-from desk.capabilities.syntax import quoted
+from desk.capabilities.syntax import escaped, quoted
+
+_NAMED = 3  # permissions that a denial names because they are near
+_SHOWN = 120  # characters of each: a guest gets the first thousand of all, and the fix must be among them
 
 REMEMBERED = 1024
 """Decisions kept per extension: a guest that asks for ever new things must not fill the memory."""
@@ -59,10 +62,19 @@ def _decide(requested: PermissionSet, granted: PermissionSet, atom: Atom) -> Dec
     what = str(atom)
     line = f"{atom.section}: [{quoted(atom.text)}]"
     if not requested.covers(atom):
-        reason = f"{what}: the manifest does not ask for it; add `{line}` to its permissions"
+        near = _near(requested, atom, "it asks for")
+        reason = f"{what}: the manifest does not ask for it; add `{line}` to its permissions{near}"
         return Decision(False, atom, None, "request", reason, line)
     by = granted.covering(atom)
     if by is None:
-        reason = f"{what}: the manifest asks for it, but it is not granted; grant it with `{line}`"
+        near = _near(granted, atom, "granted is")
+        reason = f"{what}: the manifest asks for it, but it is not granted; grant it with `{line}`{near}"
         return Decision(False, atom, None, "grant", reason, line)
     return Decision(True, atom, by, None, f"{what}: granted by {by}", "")
+
+
+def _near(mine: PermissionSet, atom: Atom, says: str) -> str:
+    """What there is for the same thing: the right host and another port is the mistake that people make."""
+    near = [escaped(each.text)[:_SHOWN] for each in mine if each.near(atom)]
+    more = ", ..." if len(near) > _NAMED else ""
+    return f" ({says} {', '.join(near[:_NAMED])}{more})" if near else ""

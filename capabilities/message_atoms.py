@@ -23,6 +23,9 @@ _EXTENSION = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 # An export is one word of the subject it is called on, `ext.EXTENSION.EXPORT`, which has 255 characters at most.
 _EXPORT = re.compile(r"[a-z0-9_-]{1,128}")
 _ALL_EXPORTS = "*"
+_DOTTED = re.compile(
+    r"(?:ext\.)?([a-z0-9][a-z0-9-]{0,63})\.([a-z0-9_-]{1,128}|\*)"
+)  # as subjects are written, by mistake
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,9 @@ class BusAtom(Atom):
     def covers(self, other: Atom) -> bool:
         return isinstance(other, BusAtom) and self.verb == other.verb and self.pattern.covers(other.pattern)
 
+    def near(self, other: Atom) -> bool:
+        return isinstance(other, BusAtom) and self.pattern.covers(other.pattern)
+
 
 @dataclass(frozen=True, slots=True)
 class CallAtom(Atom):
@@ -94,7 +100,10 @@ class CallAtom(Atom):
         check_text(text)
         extension, slash, export = text.partition("/")
         if not slash:
-            raise PermissionSyntaxError(f"no export in {shown(text)}", "EXTENSION/EXPORT, or EXTENSION/* for all")
+            dotted = _DOTTED.fullmatch(text)
+            nearest = f"{dotted[1]}/{dotted[2]}" if dotted else None
+            expected = "EXTENSION/EXPORT, or EXTENSION/* for all"
+            raise PermissionSyntaxError(f"no export in {shown(text)}", expected, nearest=nearest)
         return cls._checked(extension, export)
 
     @classmethod
@@ -122,6 +131,9 @@ class CallAtom(Atom):
             and self.extension == other.extension
             and self.export in (_ALL_EXPORTS, other.export)
         )
+
+    def near(self, other: Atom) -> bool:
+        return isinstance(other, CallAtom) and self.extension == other.extension
 
 
 def _found(value: object) -> str:

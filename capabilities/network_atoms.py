@@ -100,6 +100,10 @@ class NetworkAtom(Atom):
         return cls(verb, host, ports)
 
     @property
+    def served(self) -> bool:
+        return self.verb == "connect"
+
+    @property
     def text(self) -> str:
         return f"{self.verb}:{self.host.text}:{self.ports.text}" if self.ports else f"{self.verb}:{self.host.text}"
 
@@ -110,6 +114,9 @@ class NetworkAtom(Atom):
             and self.ports.covers(other.ports)
             and self.host.covers(other.host)
         )
+
+    def near(self, other: Atom) -> bool:
+        return isinstance(other, NetworkAtom) and self.host.covers(other.host)
 
     def joined(self, others: Iterable[Atom]) -> Self:
         return replace(self, ports=self.ports.union(self._ports_for_my_host(others)))

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from desk.bus.type_base import describe
 from desk.capabilities.atoms import Atom
 from desk.capabilities.filesystem_atoms import FilesystemAtom
 from desk.capabilities.message_atoms import BusAtom, CallAtom
@@ -123,9 +124,8 @@ class PermissionSet:
 def _texts(section: str, value: str | Sequence[str]) -> Sequence[str]:
     error = None
     if not isinstance(value, list | tuple):
-        error = PermissionSyntaxError(
-            f"{type(value).__name__} instead of a list", f'a list of texts, as in {section}: ["..."]'
-        )
+        found = "a string" if isinstance(value, str) else describe(value)
+        error = PermissionSyntaxError(f"{found} instead of a list", f'a list of strings, as in {section}: ["..."]')
     elif len(value) > MAX_PER_SECTION:
         error = PermissionSyntaxError(f"{len(value)} permissions", f"at most {MAX_PER_SECTION} in a section")
     if error is not None:

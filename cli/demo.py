@@ -23,9 +23,10 @@ import anyio
 from anyio.abc import SocketStream, TaskStatus
 from opentelemetry.sdk.trace import ReadableSpan
 
+from desk.actors.text import printable
 from desk.capabilities.addresses import AddressMap
 from desk.cli.exits import FAILED, OK, USAGE
-from desk.cli.terminal import Terminal, harmless
+from desk.cli.terminal import Terminal
 from desk.host import Host
 from desk.traces.recorder import record_in_memory
 from desk.traces.tracing import Tracing
@@ -145,7 +146,7 @@ async def _load(host: Host, widget: Path, out: Terminal) -> None:
     extension = await host.load(module, grants=GRANTS)
     took = (time.perf_counter() - began) * 1000
     manifest = extension.manifest
-    out.line(out.style(f"{NAME} {manifest.version}: {harmless(manifest.description)}", "bold"))
+    out.line(out.style(f"{NAME} {manifest.version}: {printable(manifest.description)}", "bold"))
     _step(out, "loaded", f"{module.stat().st_size / 1024:.0f} KiB of C compiled to wasm, ready in {took:.0f} ms")
     _step(out, "asks for", ", ".join(str(atom) for atom in manifest.requested))
     _step(out, "granted", ", ".join(str(atom) for atom in extension.granted))
@@ -184,8 +185,8 @@ async def _forecast(host: Host, results: Results, out: Terminal) -> None:
     results.forecast = str(answer["summary"])
     results.denied = host.audit.denied
     results.denial = str(answer["telemetry"])
-    _step(out, "forecast", f'"{harmless(results.forecast)}", over HTTP from api.weather.com (this demo, on loopback)')
-    _step(out, "denied", harmless(results.denial), "yellow")
+    _step(out, "forecast", f'"{printable(results.forecast)}", over HTTP from api.weather.com (this demo, on loopback)')
+    _step(out, "denied", printable(results.denial), "yellow")
 
 
 async def _draw(host: Host, card: Path, results: Results, out: Terminal) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 from desk.actors.admission import Admission, admit
 from desk.actors.engine.engine import validate
 from desk.actors.manifest import Manifest, ManifestError, parse_manifest
+from desk.actors.text import printable
 from desk.actors.wasm_summary import ModuleSummary
 from desk.cli.exits import FAILED, OK, USAGE
-from desk.cli.terminal import Terminal, harmless
+from desk.cli.terminal import Terminal
 from desk.host.errors import UnreadableModule
 from desk.host.files import read_manifest, read_module
 from desk.host.host import IMPORTS
@@ -25,7 +26,7 @@ def run(file: str, manifest_file: str | None, *, as_json: bool) -> int:
         given = read_manifest(Path(manifest_file)) if manifest_file else None
         wasm, text = read_module(Path(file), given)
     except UnreadableModule as error:
-        print(f"desk: {harmless(str(error))}", file=sys.stderr)
+        print(f"desk: {printable(str(error))}", file=sys.stderr)
         return USAGE
     admission = _admit(wasm, text)
     reasons = list(admission.reasons)
@@ -62,30 +63,30 @@ def _as_json(file: str, wasm: bytes, admission: Admission, reasons: list[str]) -
 
 def _show(out: Terminal, file: str, wasm: bytes, admission: Admission, reasons: list[str]) -> None:
     manifest = admission.manifest
-    title = f"{manifest.name} {manifest.version or '(no version)'}" if manifest else harmless(Path(file).name)
+    title = f"{manifest.name} {manifest.version or '(no version)'}" if manifest else printable(Path(file).name)
     out.line(f"{out.style(title, 'bold')}  {len(wasm):,} bytes" + (f", API {manifest.api_version}" if manifest else ""))
     if manifest:
         if manifest.description:
-            out.line(f"  {harmless(manifest.description)}")
+            out.line(f"  {printable(manifest.description)}")
         for heading, lines in _sections(manifest):
             out.line(out.style(f"  {heading}", "dim"))
             for line in lines:
-                out.line(f"    {harmless(line)}")
+                out.line(f"    {printable(line)}")
     if admission.module and admission.module.imports:
         out.line(out.style("  imports", "dim"))
         for module, names in _imports(admission.module).items():
-            out.line(f"    {harmless(module)}: {harmless(', '.join(names))}")
+            out.line(f"    {printable(module)}: {printable(', '.join(names))}")
     for notice in admission.notices:
-        out.line(f"  {out.style('note', 'yellow')}  {harmless(notice)}")
+        out.line(f"  {out.style('note', 'yellow')}  {printable(notice)}")
     if not reasons:
         out.line(f"  {out.style('accepted', 'green')}: a host would run it")
         return
     out.line(f"  {out.style('refused', 'red')}:")
     for reason in reasons:
         first, *more = reason.splitlines()
-        out.line(f"    - {harmless(first)}")
+        out.line(f"    - {printable(first)}")
         for line in more:  # a manifest's error shows the place below
-            out.line(f"      {harmless(line)}")
+            out.line(f"      {printable(line)}")
 
 
 def _imports(module: ModuleSummary) -> dict[str, list[str]]:

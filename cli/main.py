@@ -11,6 +11,7 @@ from typing import cast
 
 from desk.bus.errors import DeskError
 from desk.cli.exits import FAILED, INTERRUPTED, OK, USAGE
+from desk.traces.errors import TracingMisconfigured
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             case KeyboardInterrupt():
                 print("desk: stopped", file=sys.stderr)
                 return INTERRUPTED
-            case DeskError() | OSError() as cause:
+            case DeskError() | TracingMisconfigured() | OSError() as cause:
                 print(f"desk: {cause}", file=sys.stderr)
                 return FAILED
             case _:
@@ -38,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     arguments = _parser().parse_args(argv)
+    if arguments.version:
+        return _version()
     if "run" not in arguments:
         arguments.help()
         return USAGE
@@ -60,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Run WASM extensions as sandboxed, traced actors.",
         epilog="Start with `desk demo`, then look into what it ran: `desk ext inspect FILE.wasm`.",
     )
+    parser.add_argument("--version", action="store_true", help="print the version of desk and of the guest ABI")
     parser.set_defaults(help=parser.print_help)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
@@ -90,7 +94,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _version() -> int:
+    from importlib.metadata import version
+
+    from desk.actors.manifest import API_VERSIONS
+
+    print(f"desk {version('desk-ext')}, guest ABI {', '.join(API_VERSIONS)}")
+    return OK
+
+
 def _demo(arguments: argparse.Namespace) -> int:
+    for name in [name for name in os.environ if name.startswith("OTEL_")]:
+        del os.environ[name]  # it shows its own spans, to nobody else; some of these are read when the SDK is imported
     from desk.cli import demo
 
     return demo.run(arguments.card, as_json=arguments.json)

@@ -25,8 +25,3 @@ class Terminal:
         if self.ascii:
             text = text.encode("ascii", "replace").decode()
         print(text, file=self._stream, flush=True)
-
-
-def harmless(text: str) -> str:
-    """Text from an extension, with everything a terminal might obey (control and bidi characters) made visible."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -19,14 +19,11 @@ from urllib.parse import urlsplit
 
 from opentelemetry import trace
 
+from desk.traces.errors import TracingMisconfigured
 from desk.traces.tracing import Tracing
 
 PROTOCOL = "http/protobuf"
 _EXPORTERS = ("otlp", "console", "none")
-
-
-class TracingMisconfigured(ValueError):
-    """An `OTEL_*` variable asks for what we cannot do. Whoever set it can repair it: the text says how."""
 
 
 def configure_from_environment() -> Tracing:

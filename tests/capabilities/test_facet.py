@@ -234,6 +234,30 @@ async def test_the_hosts_own_mistake_is_internal_and_logged(room: str, caplog: p
     assert "widget" in record.getMessage()
 
 
+class Camera:
+    """A capability whose answers are large."""
+
+    name = "camera"
+    request_type: Type = parse_type(ron.parse("(room: string)"))
+    response_type: Type = parse_type(ron.parse("(body: bytes)"))
+
+    def needs(self, request: object) -> Atom:
+        """The file of the room."""
+        return FilesystemAtom.parse(f"read:/rooms/{_room(request)}")
+
+    async def perform(self, request: object) -> object:
+        """Take a picture."""
+        return {"body": bytes(3 << 20)}
+
+
+async def test_an_answer_may_be_larger_than_a_request() -> None:
+    """An answer of 3 MiB is checked and sent: the default bound of one message, 1 MiB, is none for answers."""
+    here = world()
+    requested = PermissionSet.parse(ROOMS)
+    facet = Facet(here.bus, Broker([Camera()], here.audit, here.tracing), Grants(requested, requested), {})
+    assert await ask(facet, "cap.camera", {"room": "kitchen"}) == {"ok": {"body": bytes(3 << 20)}}
+
+
 async def test_a_capability_can_be_cancelled() -> None:
     """The one thing that passes through a facet is cancellation: the deadline is the caller's business."""
     facet = world().facet(ROOMS)
@@ -397,6 +421,19 @@ async def test_what_is_no_cbor_of_ours_never_gets_onto_the_bus(payload: bytes) -
     with here.bus.subscribe("**") as events:
         assert await here.facet({"bus": ["publish:**"]}).publish(b"a.b", payload, GUEST) == -Code.INVALID
         assert events.mailbox.statistics().accepted == 0
+
+
+async def test_an_event_is_bounded_as_it_is_and_not_as_it_would_be() -> None:
+    """Half-floats of 390 KB that are declared as f64, which would take 1.2 MB, are published as the guest wrote them."""
+    here = world()
+    declared = {"news.local": parse_type(ron.parse("list(f64)"))}
+    facet = here.facet({"bus": ["publish:news.*"]}, publishes=declared)
+    payload = b"\x9a" + (130_000).to_bytes(4, "big") + b"\xf9\x3c\x00" * 130_000
+    with here.bus.subscribe("news.local") as events:
+        assert await facet.publish(b"news.local", payload, GUEST) == 1
+        envelope = await events.mailbox.take()
+    assert envelope is not None
+    assert envelope.payload == payload
 
 
 async def test_a_publication_that_fails_in_the_host_is_internal(caplog: pytest.LogCaptureFixture) -> None:

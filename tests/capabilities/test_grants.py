@@ -61,6 +61,51 @@ def test_asking_alone_gives_nothing() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("mine", "request_", "near"),
+    [
+        (
+            {"network": ["news.example.com"]},
+            NetworkAtom.connect("news.example.com", 80),
+            "connect:news.example.com:443",
+        ),
+        ({"network": ["*.example.com:1-9"]}, NetworkAtom.connect("news.example.com", 80), "connect:*.example.com:1-9"),
+        ({"network": ["10.0.0.0/8:1"]}, NetworkAtom.connect("10.0.0.1", 80), "connect:10.0.0.0/8:1"),
+        ({"network": ["udp:a.example:80"]}, NetworkAtom.connect("a.example", 80), "udp:a.example:80"),
+        ({"bus": ["subscribe:weather.*"]}, BusAtom.publish("weather.changed"), "subscribe:weather.*"),
+        ({"call": ["maps/draw", "other/draw"]}, CallAtom.to("maps", "drew"), "maps/draw"),
+    ],
+)
+def test_what_is_near_is_named(
+    mine: dict[str, list[str]], request_: NetworkAtom | BusAtom | CallAtom, near: str
+) -> None:
+    """A denial says what there is for the same host, subject or extension, on the side that lacks the permission."""
+    written = PermissionSet.parse(mine)
+    denied = Grants(written, PermissionSet()).decide(request_)
+    assert denied.explanation.endswith(f"add `{denied.fix}` to its permissions (it asks for {near})")
+    asked = PermissionSet((request_,))
+    denied = Grants(asked, written).decide(request_)
+    assert denied.explanation.endswith(f"grant it with `{denied.fix}` (granted is {near})")
+
+
+def test_what_is_not_near_is_not_named() -> None:
+    """Another host, a path or a subject of its own says nothing about a request."""
+    for request_ in (NetworkAtom.connect("b.example", 443), FilesystemAtom.write("/x"), BusAtom.publish("x.y")):
+        mine = PermissionSet.parse({"network": ["a.example"], "filesystem": ["read:/x"], "bus": ["subscribe:x.z"]})
+        assert not Grants(mine, mine).decide(request_).explanation.endswith(")")
+
+
+def test_few_of_many_near_permissions_are_named() -> None:
+    """Three, each cut: the line to add comes first, and is within the thousand characters that a guest is told."""
+    host = ".".join(["a" * 60] * 4)
+    mine = PermissionSet.parse({"network": [f"{host}:{port}" for port in range(1, 100, 2)] + [f"udp:{host}:1-65535"]})
+    explanation = Grants(mine, mine).decide(NetworkAtom.connect(host, 2)).explanation
+    assert explanation.count("connect:") == 5
+    assert explanation.endswith(", ...)")
+    assert len(explanation) < 1_100
+    assert "to its permissions" in explanation[:1024]
+
+
 def test_nothing_is_allowed_by_default() -> None:
     """Two empty sets allow nothing."""
     assert not Grants(PermissionSet(), PermissionSet()).decide(NetworkAtom.connect("a.example", 443)).allowed

@@ -328,6 +328,57 @@ def test_rejected(section: str, text: str) -> None:
     assert isinstance(error, DeskError)
 
 
+@pytest.mark.parametrize("text", ["weather-widget.render", "ext.weather-widget.render"])
+def test_a_call_written_as_a_subject_is_recognised(text: str) -> None:
+    """Whoever writes a dot where the slash belongs, or the whole subject, is told what was meant."""
+    with pytest.raises(PermissionSyntaxError, match=r'did you mean "weather-widget/render"\?$') as caught:
+        parse_atom("call", text)
+    assert parse_atom("call", str(caught.value.nearest)) == CallAtom.to("weather-widget", "render")
+
+
+@pytest.mark.parametrize("text", ["a", "a.b.c", "A.b", "a.", ".b", "ext.a", "a.b/"])
+def test_what_is_no_subject_of_a_call_gets_no_suggestion(text: str) -> None:
+    """A suggestion is only made where it would be right."""
+    with pytest.raises(PermissionSyntaxError) as caught:
+        parse_atom("call", text)
+    assert caught.value.nearest is None or parse_atom("call", caught.value.nearest)
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [("a.example", "a string"), ({"a.example": 1}, "a map of 1"), (3, "3 (integer)"), (None, "none")],
+)
+def test_a_section_that_is_no_list_is_told_in_plain_words(value: object, found: str) -> None:
+    """The error speaks of strings, lists and maps, as a manifest does, and not of Python's types."""
+    with pytest.raises(PermissionSyntaxError) as caught:
+        PermissionSet.parse({"network": value})  # type: ignore[dict-item]
+    assert (
+        str(caught.value) == f'network: {found} instead of a list; expected a list of strings, as in network: ["..."]'
+    )
+
+
+@pytest.mark.parametrize(
+    ("section", "served"),
+    [
+        (
+            "network",
+            {
+                "connect:a.example": True,
+                "udp:a.example:1": False,
+                "listen:[::1]:3000": False,
+                "resolve:a.example": False,
+            },
+        ),
+        ("filesystem", {"read:/a": False, "readwrite:@data": False}),
+        ("bus", {"publish:a": True, "subscribe:a": True}),
+        ("call", {"a/b": True}),
+    ],
+)
+def test_it_is_known_which_permissions_a_capability_needs(section: str, served: dict[str, bool]) -> None:
+    """Those that have a grammar, but no provider in this version, say so."""
+    assert {text: parse_atom(section, text).served for text in served} == served
+
+
 @pytest.mark.parametrize("host", [*LOOPBACK_IN_DISGUISE, "", "*", "*.example.com", "10.0.0.0/8", "[2001:db8::/32]"])
 def test_requests_are_parsed_by_the_same_rules(host: str) -> None:
     """No host that a manifest could not name can be requested, and neither can a set of hosts."""

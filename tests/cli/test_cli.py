@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
 
@@ -16,10 +17,13 @@ import wasmtime
 from extensions import ECHO
 from toolbox import extension
 
+from desk.actors import abi
+from desk.actors.text import printable
 from desk.actors.wasm import with_custom_section
 from desk.cli.demo import FORECAST, Observation, Results, read_observations, statistics
 from desk.cli.main import main
-from desk.cli.terminal import Terminal, harmless
+from desk.cli.terminal import Terminal
+from desk.traces.configure import configure_from_environment
 
 ROOT = Path(__file__).parents[2]
 WIDGET = ROOT / "examples" / "weather-widget" / "weather-widget.wasm"
@@ -120,6 +124,29 @@ def test_help_starts_no_engine() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stderr.strip() == "[]"
+
+
+def test_the_version_is_that_of_the_package_and_the_abi(capsys: pytest.CaptureFixture[str]) -> None:
+    """`desk --version` prints one line with both, and does nothing else."""
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"desk {version('desk-ext')}, guest ABI {abi.VERSION}\n"
+
+
+def test_a_wrong_variable_of_tracing_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A command that traces as `OTEL_*` variables say and cannot is a failure with the reason, not a traceback."""
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "zipkin")
+
+    def traced(*_: object, **__: object) -> int:  # no command reads these variables yet
+        configure_from_environment()
+        return 0
+
+    monkeypatch.setattr("desk.cli.inspect.run", traced)
+    assert main(["ext", "inspect", str(WIDGET)]) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith("desk: OTEL_TRACES_EXPORTER names 'zipkin'")
+    assert shown.count("\n") == 1
 
 
 # -- desk ext inspect
@@ -349,11 +376,11 @@ def test_a_file_name_that_is_no_text_is_shown(tmp_path: Path) -> None:
     assert done.returncode == 1
 
 
-def test_harmless_keeps_what_is_text() -> None:
+def test_printable_keeps_what_is_text() -> None:
     """Letters of any script and emoji stay; what moves the cursor, hides or turns the line becomes an escape."""
-    assert harmless("Zoë 天気 🌧 a-b") == "Zoë 天気 🌧 a-b"
-    assert obeyed(harmless(HOSTILE + "\r\t\x00\u200b\u2028\ufeff\ud800")) == []
-    assert harmless("\x1b") == "\\x1b"
+    assert printable("Zoë 天気 🌧 a-b") == "Zoë 天気 🌧 a-b"
+    assert obeyed(printable(HOSTILE + "\r\t\x00\u200b\u2028\ufeff\ud800")) == []
+    assert printable("\x1b") == "\\x1b"
 
 
 # -- colour
@@ -467,6 +494,24 @@ def test_the_demo_tells_a_story(tmp_path: Path) -> None:
     assert 'add `network: ["connect:telemetry.example.net:80"]`' in done.stdout
     assert "└─ process ext.weather-widget.forecast" in done.stdout
     assert done.stdout.count("decide network.http") == 2
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "OTEL_SDK_DISABLED=true",
+        "OTEL_TRACES_EXPORTER=zipkin",
+        "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT=many",
+        "OTEL_SPAN_EVENT_COUNT_LIMIT=many",
+        "OTEL_TRACES_SAMPLER=always_off",
+    ],
+)
+def test_the_demo_shows_its_own_spans_whatever_the_environment_says(variable: str, tmp_path: Path) -> None:
+    """`OTEL_*` variables are for programs that send spans somewhere: the demo neither obeys them nor trips over them."""
+    name, _, value = variable.partition("=")
+    done = desk("demo", "--json", "--card", str(tmp_path / "card.png"), env={**os.environ, name: value})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["spans"] > 0
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"]])

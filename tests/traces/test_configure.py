@@ -7,7 +7,8 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
 from desk.traces import names
-from desk.traces.configure import TracingMisconfigured, configure_from_environment
+from desk.traces.configure import configure_from_environment
+from desk.traces.errors import TracingMisconfigured
 from desk.traces.recorder import SpanRecorder
 from desk.traces.tracing import Tracing
 

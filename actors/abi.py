@@ -43,7 +43,7 @@ def _read(guest: Guest, handle: int, offset: int, pointer: int, capacity: int) -
 
 
 def _drop(guest: Guest, handle: int) -> None:
-    guest.payloads.pop(handle, None)
+    guest.drop(handle)
 
 
 def _reply(guest: Guest, pointer: int, length: int) -> None:

@@ -17,7 +17,7 @@ from itertools import islice
 from typing import TypeAlias
 
 from desk.actors.errors import Refused
-from desk.actors.limits import MIB, Limits
+from desk.actors.limits import MAX_TABLES, MIB, Limits
 from desk.actors.manifest import Manifest, ManifestError, parse_manifest
 from desk.actors.wasm import header_kind, read_module
 from desk.actors.wasm_bytes import WasmFormatError
@@ -43,11 +43,18 @@ HOOKS: Mapping[str, FuncType] = {
 }
 """Functions that the host calls of its own accord, if they are exported."""
 
+NOT_YET_CALLED = ("desk_stop", "desk_save", "desk_restore")
+"""Those among them that nothing calls yet: whoever installs a module that exports one is told."""
+
 _MAX_REASONS = 32
 _CANDIDATES = 200  # exports that are considered when a missing one may only be misspelled
 _COMMAND = (
     "exports `_start`, so it is a program that runs once and ends; build a reactor instead: clang and zig "
     "-mexec-model=reactor, Rust crate-type cdylib, Go -buildmode=c-shared"
+)
+_NO_MANIFEST = (
+    "no manifest; expected `manifest.ron` beside the file, another file or text given (`--manifest FILE` on the command "
+    f"line, `manifest=` in Python), or the custom section `{MANIFEST_SECTION}` inside the module"
 )
 _COMPONENT = (
     "this is a component, and components are not supported yet; build a core module: for Rust the target wasm32-wasip1 "
@@ -114,7 +121,7 @@ def admit(
     reasons = [*against, *islice(_reasons(module, manifest, imports, caps.narrowed(asked)), _MAX_REASONS + 1)]
     if len(reasons) > _MAX_REASONS:
         reasons[_MAX_REASONS:] = ["and more"]
-    notices = (*(manifest.notices if manifest else ()), *_capped(asked, caps))
+    notices = (*(manifest.notices if manifest else ()), *_capped(asked, caps), *_uncalled(module))
     return Admission(manifest, tuple(reasons), notices, module)
 
 
@@ -124,6 +131,8 @@ def _unreadable(wasm: bytes, max_size: int) -> str | None:
     match header_kind(wasm):
         case "component":
             return _COMPONENT
+        case "truncated":
+            return f"truncated: the file ends after {len(wasm)} of the 8 bytes that every module begins with"
         case "neither" if wasm[:4] == b"\0asm":
             return f"version {shown(wasm[4:8].hex(' '))} of the wasm format; expected 01 00 00 00"
         case "neither":
@@ -137,8 +146,7 @@ def _choose_manifest(wasm: bytes, module: ModuleSummary, given: Manifest | None)
     if len(sections) > 1:
         return given, [f"{len(sections)} custom sections `{MANIFEST_SECTION}`; expected one at most"]
     if not sections:
-        expected = f"give one, or embed it in the module as the custom section `{MANIFEST_SECTION}`"
-        return given, [] if given else [f"no manifest; {expected}"]
+        return given, [] if given else [_NO_MANIFEST]
     try:
         embedded = parse_manifest(sections[0].contents(wasm))
     except ManifestError as error:
@@ -203,11 +211,12 @@ def _space_reasons(module: ModuleSummary, limits: Limits) -> Iterator[str]:
                 f"starts with {space.minimum} pages of memory ({space.minimum * PAGE} bytes), the limit is "
                 f"{limits.memory} bytes; raise `memory`, or reserve less (a linker's -z stack-size is often most of it)"
             )
+    if len(module.tables) > MAX_TABLES:
+        yield f"has {len(module.tables)} tables; expected {MAX_TABLES} at most"
     for space in module.tables:
         yield from _unsupported("table", space)
-    elements = sum(space.minimum for space in module.tables)
-    if elements > limits.table_elements:
-        yield f"starts with {elements} table elements; the limit `table_elements` is {limits.table_elements}"
+        if space.minimum > limits.table_elements:
+            yield f"starts with {space.minimum} table elements; the limit `table_elements` is {limits.table_elements}"
 
 
 def _unsupported(kind: str, space: SpaceType) -> Iterator[str]:
@@ -250,3 +259,9 @@ def _capped(asked: Mapping[str, int], caps: Limits) -> Iterator[str]:
         cap: int = getattr(caps, name)
         if value > cap:
             yield f"the manifest asks for {value} as limit `{name}`; the host's cap of {cap} holds"
+
+
+def _uncalled(module: ModuleSummary) -> Iterator[str]:
+    for name in NOT_YET_CALLED:
+        if name in module.exports:
+            yield f"the hook `{name}` is exported, but nothing calls it yet"

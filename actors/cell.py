@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from types import TracebackType
 
 import anyio
 
@@ -17,8 +18,8 @@ from desk.actors.limits import Limits
 from desk.actors.manifest import Manifest
 from desk.actors.runner import Call, Runner, Turn
 from desk.bus import codec
-from desk.bus.bus import Bus, Service
-from desk.bus.envelope import Envelope
+from desk.bus.bus import MAX_ARGUMENT, Bus, Service
+from desk.bus.envelope import APP, Envelope
 from desk.bus.errors import DeskError, Unavailable
 from desk.bus.mailbox import Mailbox
 from desk.bus.subjects import Pattern
@@ -57,9 +58,9 @@ class Cell:
         self._services: list[Service] = []
         self._subscriptions: list[Subscription] = []
         self._handlers = tuple((Pattern(pattern), export) for pattern, export in manifest.subscribes.items())
-        self._busy = False
+        self.busy = False
         """A turn is in progress, on this actor's task or on a sender's."""
-        self._unfinished: tuple[Envelope, Call] | None = None
+        self.unfinished: tuple[Envelope, Call] | None = None
         """A turn begun on a sender's task, for `run` to go on with."""
         self._handled = self._failed = 0
 
@@ -80,7 +81,7 @@ class Cell:
 
         Raises `ExtensionError` if the guest fails to start, and is not reachable then.
         """
-        await self._runner.ready(span)
+        await self._runner.ready(span, APP)
         for export, signature in self.manifest.exports.items():
             self._services.append(self._bus.serve(f"ext.{self.name}.{export}", signature, self._mailbox))
         for pattern in subscribes:
@@ -97,8 +98,8 @@ class Cell:
             return  # the mailbox is closed, and empty
         finally:
             self.stop()
-            if self._unfinished is not None:
-                self._abandon(self._unfinished[0])
+            if self.unfinished is not None:
+                self.abandon(self.unfinished[0])
             self._runner.close()
             self.stopped.set()
 
@@ -118,28 +119,19 @@ class Cell:
         if _is_pointless(envelope):
             self._bus.bury(envelope, self.name, "took the message when nobody waited any more")
             return
-        self._busy = True
         with self._tracing.span(names.PROCESS, envelope.subject, parent=envelope.traceparent) as span:
             span.set(names.EXTENSION, self.name)
             span.set(names.MESSAGE_ID, str(envelope.id))
-            try:
+            with _Handling(self, envelope, span):
                 result: object = None
                 for export in self._exports_for(envelope):
                     span.set(names.EXPORT, export)
-                    await self._runner.ready(span)
+                    await self._runner.ready(span, envelope.origin)
                     call = self._begin(export, envelope, span)
                     if not call.step():
                         await call.finish()
                     result = call.outcome()
-                self._settle(envelope, result)
-            except Exception as error:
-                span.fail(type(error).__name__, str(error))
-                self._fail(envelope, error)
-            except BaseException:
-                self._abandon(envelope)
-                raise
-            finally:
-                self._busy = False
+                self.settle(envelope, result)
 
     # -- one message, on the sender's task
 
@@ -149,44 +141,28 @@ class Cell:
         Order, one message at a time, limits and outcome are those of `_turn`. Not while spans are recorded: a span is
         opened and closed in one task. Not without a live instance: making one takes more than a slice.
         """
-        if self._busy or self._tracing.on or not self._runner.live or _is_pointless(envelope):
+        if self.busy or self._tracing.on or not self._runner.live or _is_pointless(envelope):
             return False
         exports = self._exports_for(envelope)
         if len(exports) != 1:
             return False
-        self._busy = over = True
-        try:
+        with _Handling(self, envelope, _NO_SPAN):
             call = self._begin(exports[0], envelope, _NO_SPAN)
-            over = call.step()
-            if over:
-                self._settle(envelope, call.outcome())
+            if call.step():
+                self.settle(envelope, call.outcome())
             else:
-                self._unfinished = (envelope, call)
+                self.unfinished = (envelope, call)
                 self._mailbox.wake()
-        except Exception as error:
-            self._fail(envelope, error)
-        except BaseException:
-            self._abandon(envelope)
-            raise
-        finally:
-            self._busy = not over
         return True
 
     async def _go_on(self) -> None:
         """Finish what `_take_at_once` has begun."""
-        assert self._unfinished is not None
-        envelope, call = self._unfinished
-        self._unfinished = None
-        try:
+        assert self.unfinished is not None
+        envelope, call = self.unfinished
+        self.unfinished = None
+        with _Handling(self, envelope, _NO_SPAN):
             await call.finish()
-            self._settle(envelope, call.outcome())
-        except Exception as error:
-            self._fail(envelope, error)
-        except BaseException:
-            self._abandon(envelope)
-            raise
-        finally:
-            self._busy = False
+            self.settle(envelope, call.outcome())
 
     # -- what both ways share
 
@@ -201,25 +177,53 @@ class Cell:
         if isinstance(payload, tuple):  # a request: the bus has lowered the arguments
             arguments = payload
         else:  # an event: one CBOR item, of the type that the handler takes
-            arguments = signature.lower_args((codec.decode(payload, max_size=len(payload)),))
-        deadline = time.monotonic() + self._limits.wall_ms / 1000
-        budget = Budget(deadline, self._limits.cpu_ms / 1000)
+            value = codec.decode(payload, max_size=len(payload))
+            arguments = signature.lower_args((value,), max_size=MAX_ARGUMENT)
+        budget = Budget(self._limits)
         turn = Turn(self.name, envelope.origin, span.traceparent or envelope.traceparent, budget, span)
-        return self._runner.begin(export, signature, arguments, turn, lambda: _describe(envelope, deadline))
+        return self._runner.begin(export, signature, arguments, turn, lambda: _describe(envelope, budget.deadline))
 
-    def _settle(self, envelope: Envelope, result: object) -> None:
+    def settle(self, envelope: Envelope, result: object) -> None:
+        """The message is handled; if it was a request, this is the answer."""
         self._handled += 1
         if envelope.reply is not None:
             envelope.reply.answer(result)
 
-    def _fail(self, envelope: Envelope, error: Exception) -> None:
+    def fail(self, envelope: Envelope, error: Exception) -> None:
+        """The message could not be handled."""
         self._failed += 1
         if not isinstance(error, DeskError):
             log.error("a turn of %s failed in the host", self.name, exc_info=error)
         self._bus.bury(envelope, self.name, f"failed: {error}", error)
 
-    def _abandon(self, envelope: Envelope) -> None:
+    def abandon(self, envelope: Envelope) -> None:
+        """The actor ends while it handles the message."""
         self._bus.bury(envelope, self.name, "was stopped while it handled the message")
+
+
+class _Handling:
+    """While a message is handled: the actor is busy. However it ends, somebody is told, and nothing but cancellation leaves."""
+
+    __slots__ = ("_cell", "_envelope", "_span")
+
+    def __init__(self, cell: Cell, envelope: Envelope, span: Span) -> None:
+        self._cell = cell
+        self._envelope = envelope
+        self._span = span
+
+    def __enter__(self) -> None:
+        self._cell.busy = True
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> bool:
+        self._cell.busy = self._cell.unfinished is not None
+        if error is None:
+            return False
+        if not isinstance(error, Exception):
+            self._cell.abandon(self._envelope)
+            return False
+        self._span.fail(type(error).__name__, str(error))
+        self._cell.fail(self._envelope, error)
+        return True
 
 
 def _is_pointless(envelope: Envelope) -> bool:

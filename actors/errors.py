@@ -2,6 +2,7 @@
 
     DeskError
     ├── Refused            the author's: this module or manifest may not run here (`.reasons` lists every why)
+    ├── CompileFailed      the module's or the machine's: compiling it takes too much, or the compiler died (`.limit`)
     ├── EngineUnusable     the installation's: wasmtime is missing, of an untested version, or fails its self-test
     └── ExtensionError     the guest's: it ran, and broke its word (`.extension`, `.export` say which)
         ├── GuestFailed    it answered with `fail(code, message)`: an error value, its state is intact
@@ -33,6 +34,20 @@ class Refused(DeskError):
         self.reasons = tuple(reasons)
         lines = "".join(f"\n  - {reason}" for reason in self.reasons)
         super().__init__(f"extension {name!r} is refused:{lines}")
+
+
+class CompileFailed(DeskError):
+    """There is no machine code for the module, for a reason that may not be its own; nothing of it has run.
+
+    `limit` is the key of the `CompileLimits` it went over, or None if something else ended the compiler: a signal from
+    outside (the kernel's, when memory runs out), an error of its own, or the closing of the host.
+    """
+
+    def __init__(self, name: str, detail: str, limit: str | None = None) -> None:
+        self.name = name
+        self.detail = detail
+        self.limit = limit
+        super().__init__(f"extension {name!r} is not compiled: {detail}" + (f" (limit {limit})" if limit else ""))
 
 
 class ExtensionError(Answerable):
@@ -99,7 +114,7 @@ class Killed(ExtensionError):
     """The guest went over a limit and was stopped. `limit` is the key of `Limits`."""
 
     def __init__(self, limit: str, detail: str) -> None:
-        super().__init__(f"killed: {detail} (limit {limit})")
+        super().__init__(f"killed: {detail}")
         self.limit = limit
 
 

@@ -20,6 +20,8 @@ class Guest:
 
     __slots__ = (
         "_describe",
+        "_held",
+        "_logged",
         "_next",
         "_partial",
         "dropped_lines",
@@ -40,6 +42,8 @@ class Guest:
         self.limits = limits
         self.ready = False
         self.payloads: dict[int, bytes] = {}
+        self._held = 0
+        self._logged = 0
         self._next = 1
         self._describe: Callable[[], bytes] | None = None
         self.replies = 0
@@ -56,6 +60,8 @@ class Guest:
         """Forget the last call. `describe` gives the CBOR of `context()`, if the guest asks."""
         self.ready = True
         self.payloads.clear()
+        self._held = 0
+        self._logged = 0
         self._next = 1
         self._describe = describe
         self.replies = 0
@@ -67,27 +73,32 @@ class Guest:
         arguments: list[int | float] = []
         for part in parts:
             if isinstance(part, bytes):
-                handle = self._next
-                self._next += 1
-                self.payloads[handle] = part
-                arguments += (handle, len(part))
+                arguments += (self._keep(part), len(part))
             else:
                 arguments.append(part)
         return arguments
 
     @property
     def full(self) -> bool:
-        """Whether it holds as many payloads as it may."""
-        return len(self.payloads) >= self.limits.handles
+        """Whether it holds as many payloads, or as many bytes of them, as it may."""
+        return len(self.payloads) >= self.limits.handles or self._held >= self.limits.held
 
     def give(self, payload: bytes) -> int:
         """Keep `payload` for the guest and return `handle << 32 | length`, or the bare code if it is full."""
         if self.full:
             return Code.OVERLOADED
+        return self._keep(payload) << 32 | len(payload)
+
+    def drop(self, handle: int) -> None:
+        """Forget a payload before the call ends."""
+        self._held -= len(self.payloads.pop(handle, b""))
+
+    def _keep(self, payload: bytes) -> int:
         handle = self._next
         self._next += 1
+        self._held += len(payload)
         self.payloads[handle] = payload
-        return handle << 32 | len(payload)
+        return handle
 
     def describe(self) -> int:
         """The payload of `context()`, as `give` returns it."""
@@ -98,9 +109,10 @@ class Guest:
 
     def log(self, level: int, text: bytes) -> None:
         """Collect one line, cut at the limit; beyond `log_lines` of one call they are only counted."""
-        if len(self.lines) >= self.limits.log_lines:
+        if self._logged >= self.limits.log_lines:
             self.dropped_lines += 1
             return
+        self._logged += 1
         line = text[: self.limits.log_line].decode("utf-8", "replace")
         if len(text) > self.limits.log_line:
             line += f"… ({len(text) - self.limits.log_line} more bytes)"

@@ -1,25 +1,52 @@
 """The limits of one actor: fixed when it starts, asked for by the manifest, capped by the operator.
 
 Every number has a unit and a reason. A guest sees a refused growth or an error code where it can act on one; what it
-cannot act on ends the call, and the caller gets the typed error.
+cannot act on ends the call, and the caller gets the typed error. `docs/limits.md` tells all of it in one table.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Literal, TypeAlias
+
+from desk.bus.type_base import InvalidValue, describe
 
 KIB = 1024
 MIB = 1024 * KIB
 
+MAX_TABLES = 8
+"""Tables that a module may have. One is what compilers make; the room of `table_elements` is given to each."""
+
+Quantity: TypeAlias = Literal["bytes", "milliseconds", "count"]
+
+QUANTITY: Mapping[str, Quantity] = {
+    "memory": "bytes",
+    "table_elements": "count",
+    "wall_ms": "milliseconds",
+    "cpu_ms": "milliseconds",
+    "start_ms": "milliseconds",
+    "request": "bytes",
+    "reply": "bytes",
+    "handles": "count",
+    "held": "bytes",
+    "log_line": "bytes",
+    "log_lines": "count",
+    "mailbox": "count",
+}
+"""What each of `Limits` is a number of."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one actor may use. All sizes in bytes, all times in milliseconds."""
+    """What one actor may use. All sizes in bytes, all times in milliseconds.
+
+    Raises `InvalidValue`, which names the limit, for anything but integers from 1: texts such as "16MiB" are for manifests.
+    """
 
     memory: int = 64 * MIB
     """Linear memory. `memory.grow` beyond it answers -1; a module that starts above it is refused. Extism's default is none."""
 
     table_elements: int = 20_000
-    """Entries of all wasm tables; about what a large C++ or Go guest needs twice over."""
+    """Entries of each wasm table; about what a large C++ or Go guest needs twice over. `table.grow` beyond it answers -1."""
 
     wall_ms: int = 5_000
     """Wall time of one message, from the moment the actor takes it, waiting for capabilities included. Then it is killed."""
@@ -28,7 +55,7 @@ class Limits:
     """Processor time inside the guest for one message, beyond its first slice. Then it is killed: others want it, too."""
 
     start_ms: int = 5_000
-    """Wall time of instantiation and `_initialize` together."""
+    """Wall time of instantiation, `_initialize` and `desk_start` together."""
 
     request: int = 1 * MIB
     """One payload that the guest sends in `request` or `publish`; larger is refused with the code `too_large`."""
@@ -39,6 +66,9 @@ class Limits:
     handles: int = 256
     """Payload handles alive at one time in one call; one more is refused with the code `overloaded`."""
 
+    held: int = 16 * MIB
+    """Bytes of payloads alive at one time in one call; a guest that holds so much is given no more (`overloaded`)."""
+
     log_line: int = 4 * KIB
     """One log line; longer ones are cut and marked."""
 
@@ -47,6 +77,14 @@ class Limits:
 
     mailbox: int = 256
     """Messages waiting for the actor; then publishers wait (back-pressure) until there is room."""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value: object = getattr(self, each.name)
+            if type(value) is not int or not 1 <= value < 1 << 63:  # wasmtime takes a signed number of 64 bits
+                quantity = QUANTITY[each.name]
+                unit = "" if quantity == "count" else f", in {quantity}"
+                raise InvalidValue(f"limit {each.name}", f"an integer from 1 to 2**63 - 1{unit}", describe(value))
 
     def narrowed(self, asked: Mapping[str, int]) -> "Limits":
         """These limits, lowered where `asked` (from a manifest) is lower: a manifest can only give up room."""

@@ -23,7 +23,7 @@ is an error, because an author who wrote it meant something by it. What is known
 `Manifest.notices`. See `manifest_fields` for each field.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -40,6 +40,7 @@ MANIFEST_LIMITS = ron.RonLimits(size=65_536, depth=32, nodes=10_000)
 
 _ROOT = "ExtensionManifest"
 _REQUIRED = ("name", "api_version")
+_NAMED = 3  # permissions that a notice names
 _KNOWN = (*READERS, *(name for name in NOT_YET if name not in READERS))
 
 
@@ -162,11 +163,26 @@ def _example(required: str) -> str:
 
 
 def _notices(fields: Mapping[str, Place], values: ManifestFields) -> tuple[str, ...]:
-    later = values["permissions"].later if "permissions" in values else ()
+    permissions = values.get("permissions", PermissionSet())
+    unserved: dict[str, list[str]] = {}
+    for atom in permissions:
+        if not atom.served:
+            unserved.setdefault(atom.section, []).append(shown(atom.text))
     return (
         *(f"`{name}` is accepted, but nothing acts on it yet" for name in fields if name in NOT_YET),
-        *(f"`permissions.{name}` is accepted, but nothing acts on it yet: it permits nothing" for name in later),
+        *(
+            f"`permissions.{name}` is accepted, but nothing acts on it yet: it permits nothing"
+            for name in permissions.later
+        ),
+        *(
+            f"`permissions.{section}` is accepted with {_few(texts)}, but nothing acts on that yet: it permits nothing"
+            for section, texts in unserved.items()
+        ),
     )
+
+
+def _few(texts: Sequence[str]) -> str:
+    return ", ".join(texts[:_NAMED]) + (f" and {len(texts) - _NAMED} more" if len(texts) > _NAMED else "")
 
 
 def _check_handlers(manifest: Manifest, fields: Mapping[str, Place]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TypedDict
 
-from desk.actors.limits import MIB
+from desk.actors.limits import MIB, QUANTITY, Quantity
 from desk.actors.manifest_place import Place
 from desk.bus import ron
 from desk.bus.ron_text import shown
@@ -41,19 +41,12 @@ _BIDI = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"
 
 _RESERVED_WORDS = ", ".join(sorted(RESERVED))
 _QUANTITY = re.compile(r"([1-9][0-9]{0,11}) ?([A-Za-z]{1,3})")
-_UNITS: Mapping[str, tuple[str, Mapping[str, int], int]] = {
+_UNITS: Mapping[Quantity, tuple[str, Mapping[str, int], int]] = {
     "bytes": ('as in "16MiB"', {"B": 1, "KiB": 1024, "MiB": MIB, "GiB": 1024 * MIB}, 4096 * MIB),
-    "time": ('as in "500ms"', {"ms": 1, "s": 1_000, "min": 60_000}, 24 * 60 * 60_000),
+    "milliseconds": ('as in "500ms"', {"ms": 1, "s": 1_000, "min": 60_000}, 24 * 60 * 60_000),
     "count": ("without a unit", {}, 10_000_000),
 }
 """For each quantity, how it is written, its units in the smallest, and the highest number that makes sense in that."""
-
-_LIMITS = {
-    **dict.fromkeys(("memory", "request", "reply", "log_line"), "bytes"),
-    **dict.fromkeys(("wall_ms", "cpu_ms", "start_ms"), "time"),
-    **dict.fromkeys(("table_elements", "handles", "log_lines", "mailbox"), "count"),
-}
-"""The quantity that each of `Limits` is. A limit that is missing here cannot be asked for."""
 
 
 class ManifestFields(TypedDict, total=False):
@@ -152,12 +145,15 @@ def _read_permissions(place: Place) -> PermissionSet:
         if section not in known:
             raise key.unknown("permission section", section, known)
         places[section, None] = value
-        if isinstance(value.node, ron.Str):
+        if isinstance(value.node, ron.Str) and section in LATER:  # a level, as in gpu: "limited"
             sections[section] = value.node.value
             places[section, value.node.value] = value
             continue
+        expected = (
+            f'a list of strings, as in {section}: ["..."]' if section in SECTIONS else "a list of strings, or a string"
+        )
         texts: list[str] = []
-        for item in value.items("a list of strings, or a string", 1_000):
+        for item in value.items(expected, 1_000):
             texts.append(item.string("a permission as a string", 1_000))
             places[section, texts[-1]] = item
         sections[section] = texts
@@ -197,10 +193,10 @@ def _read_publishes(place: Place) -> Mapping[str, Type]:
 
 def _read_limits(place: Place) -> Mapping[str, int]:
     limits: dict[str, int] = {}
-    for name, key, value in place.entries('a map, as in {memory: "16MiB"}', len(_LIMITS) + 1):
-        if name not in _LIMITS:
-            raise key.unknown("limit", name, _LIMITS)
-        limits[name] = _read_limit(value, *_UNITS[_LIMITS[name]])
+    for name, key, value in place.entries('a map, as in {memory: "16MiB"}', len(QUANTITY) + 1):
+        if name not in QUANTITY:
+            raise key.unknown("limit", name, QUANTITY)
+        limits[name] = _read_limit(value, *_UNITS[QUANTITY[name]])
     return MappingProxyType(limits)
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import anyio
+import anyio.lowlevel
 
 from desk.actors.abi import Outgoing
 from desk.actors.engine.engine import Engine, Program
@@ -24,8 +25,9 @@ from desk.actors.engine.pump import Budget, drive
 from desk.actors.errors import BadReply, Exited, ExtensionError, GuestFailed, Trapped
 from desk.actors.guest import Guest
 from desk.actors.limits import Limits
+from desk.actors.text import printable
 from desk.bus import codec
-from desk.bus.envelope import APP, Origin
+from desk.bus.envelope import Origin
 from desk.bus.types import InvalidValue, Signature
 from desk.capabilities.codes import Code
 from desk.capabilities.facet import Facet, answer_error
@@ -55,7 +57,7 @@ class Turn:
 
     def origin(self) -> Origin:
         """What the guest's own messages come from during this call. Most calls send none, so it is not made beforehand."""
-        cause, deadline = self.cause, self.budget.deadline
+        cause, deadline = self.cause, self.budget.wait_until
         return Origin(
             sender=self.name,
             chain=(*cause.chain, self.name),
@@ -102,14 +104,15 @@ class Runner:
         self._guest.begin(describe)
         return Call(self, self._instance, self._guest, export, signature, arguments, turn)
 
-    async def ready(self, span: Span) -> None:
-        """Make a new instance, and start it, if there is none or it died. Raises `ExtensionError` if it cannot start."""
+    async def ready(self, span: Span, cause: Origin) -> None:
+        """Make a new instance, and start it, if there is none or it died. Raises `ExtensionError` if it cannot start.
+
+        `cause` is the origin of the message that needs it: what the guest does in `desk_start`, it does because of that.
+        """
         if self.live:
             return
         with self._tracing.span(names.INSTANTIATE, self.name, parent=span.traceparent) as made:
-            deadline = time.monotonic() + self.limits.start_ms / 1000
-            budget = Budget(deadline, self.limits.start_ms / 1000, "start_ms")
-            turn = Turn(self.name, APP, made.traceparent, budget, made)
+            turn = Turn(self.name, cause, made.traceparent, Budget(self.limits, starting=True), made)
             self._guest = Guest(self.limits)
             self._instance = Instance(self._engine, self._program, self.limits)
             self._instance.guest = self._guest
@@ -118,7 +121,7 @@ class Runner:
                 await self._start(self._instance, self._guest, turn)
             except ExtensionError as error:
                 self._instance.kill()
-                error.extension, error.export = self.name, error.export or "start"
+                error.extension, error.export = self.name, error.export or "(instantiation)"
                 raise
 
     async def _start(self, instance: Instance, guest: Guest, turn: Turn) -> None:
@@ -147,7 +150,7 @@ class Call:
     Each of them raises `ExtensionError` for what the guest does. After a trap, a kill or a cancellation the instance is dead.
     """
 
-    __slots__ = ("_began", "_export", "_guest", "_instance", "_runner", "_signature", "_turn")
+    __slots__ = ("_began", "_export", "_guest", "_instance", "_logged", "_runner", "_signature", "_turn")
 
     def __init__(
         self,
@@ -165,6 +168,7 @@ class Call:
         self._export = export
         self._signature = signature
         self._turn = turn
+        self._logged = 0
         results = signature.wasm_results
         function = instance.export(export, signature.wasm_params, results[0] if results else None)
         assert function is not None, export  # admission has looked
@@ -181,7 +185,7 @@ class Call:
     async def finish(self) -> None:
         """Run the rest, whatever it takes within the budget."""
         try:
-            await drive(self._instance, self._serve, self._turn.budget, self._runner.gate, self._began)
+            await drive(self._instance, self, self._turn.budget, self._runner.gate, self._began)
         except ExtensionError as error:
             raise self._named(error) from None
 
@@ -202,8 +206,8 @@ class Call:
         error.extension, error.export = self._runner.name, self._export
         return error
 
-    async def _serve(self, outgoing: Outgoing) -> int:
-        """Carry out what the guest waits for; the result goes back to it as the host function's."""
+    async def serve(self, outgoing: Outgoing) -> int:
+        """Carry out what the guest waits for."""
         self._write_log()
         origin, guest = self._turn.origin(), self._guest
         if outgoing.kind == "publish":
@@ -219,6 +223,13 @@ class Call:
                 answer_error(outgoing.refused, f"over a limit of the ABI: {outgoing.refused.name.lower()}")
             )
         return guest.give(await self._runner.facet.request(outgoing.subject, outgoing.payload, origin))
+
+    def too_late(self, outgoing: Outgoing) -> int:
+        """What the guest is told if that took too long."""
+        if outgoing.kind == "publish":
+            return -Code.OVERLOADED
+        limit = f"no answer in time; this call ends at its own limit, {self._runner.limits.wall_ms:,} ms"
+        return self._guest.give(answer_error(Code.DEADLINE, limit))
 
     def _judge(self) -> object:
         guest, result = self._guest, self._signature.result
@@ -243,14 +254,8 @@ class Call:
             raise BadReply(f"its result is not of the declared type: {error}") from error
 
     def _write_log(self) -> None:
-        for number, (level, line) in enumerate(self._guest.take_lines()):
-            self._runner.log.log(_LEVELS[level], "%s", _printable(line))
-            if number < _SPAN_EVENTS:
+        for level, line in self._guest.take_lines():
+            self._runner.log.log(_LEVELS[level], "%s", printable(line))
+            self._logged += 1
+            if self._logged <= _SPAN_EVENTS:
                 self._turn.span.event("log", {"level": level, "message": line})
-
-
-def _printable(line: str) -> str:
-    """A guest's text without what a terminal would obey: control and bidi characters become visible escapes."""
-    if line.isascii() and line.isprintable():
-        return line
-    return "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in line)

@@ -29,7 +29,7 @@ MAX_CUSTOM = 1_000
 MAX_SPACES = 100  # tables, and memories: wasmtime's own cap
 MAX_VALUES = 1_000  # parameters, and results, of one type: wasmtime's own cap
 
-Header = Literal["core", "component", "neither"]
+Header = Literal["core", "component", "truncated", "neither"]
 
 _MAGIC = b"\0asm"
 _KINDS: tuple[Kind, ...] = ("function", "table", "memory", "global")
@@ -48,9 +48,11 @@ _SMALLEST = {_GLOBAL: 3, _ELEMENT: 2, _CODE: 3, _DATA: 2}
 
 
 def header_kind(wasm: bytes | bytearray) -> Header:
-    """Say what the first eight bytes announce: a core module, a component, or nothing that we know."""
+    """Say what the first eight bytes announce: a core module, a component, one or the other cut off, or nothing we know."""
     if wasm[:8] == _MAGIC + b"\x01\0\0\0":
         return "core"
+    if 0 < len(wasm) < 8 and _MAGIC.startswith(wasm[:4]):
+        return "truncated"
     return "component" if wasm[:4] == _MAGIC and wasm[6:8] == b"\x01\0" else "neither"
 
 

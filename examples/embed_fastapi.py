@@ -1,7 +1,11 @@
 """Embed a host in a FastAPI app: the host lives as long as the app, on its own asyncio loop, without a thread between.
 
-uv run --with uvicorn uvicorn desk.examples.embed_fastapi:app
-curl localhost:8000/statistics
+Run it from the root of the repository, after `make test` (which puts FastAPI into `.venv`, and uv into `.tools` if you
+have none), with a server of your choice:
+
+    PATH="$PATH:.tools/bin" uv pip install uvicorn
+    .venv/bin/uvicorn desk.examples.embed_fastapi:app
+    curl localhost:8000/statistics
 """
 
 from collections.abc import AsyncGenerator
@@ -12,8 +16,9 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from desk.actors.errors import ExtensionError
+from desk.actors.errors import ExtensionError, GuestFailed
 from desk.bus.types import InvalidValue
+from desk.capabilities.codes import Code
 from desk.host import Host
 
 WIDGET = Path(__file__).parent / "weather-widget" / "weather-widget.wasm"
@@ -70,6 +75,15 @@ async def unprocessable(request: Request, error: Exception) -> JSONResponse:
     """Our caller's doing: an argument does not fit the declared type."""
     del request
     return JSONResponse({"detail": str(error)}, status_code=422)
+
+
+@app.exception_handler(GuestFailed)
+async def failed(request: Request, error: Exception) -> JSONResponse:
+    """The extension says whose doing it was: its code 1, `invalid`, is for what our caller asked of it."""
+    assert isinstance(error, GuestFailed)
+    if error.code == Code.INVALID:
+        return JSONResponse({"detail": error.message}, status_code=422)
+    return await bad_gateway(request, error)
 
 
 @app.exception_handler(ExtensionError)

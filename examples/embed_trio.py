@@ -1,6 +1,6 @@
 """Embed a host in a trio program: load an extension, listen to what it publishes, feed it events, call it.
 
-Run it from the root of the repository: `uv run python examples/embed_trio.py`
+Run it from the root of the repository (`make demo` has made `.venv`): `.venv/bin/python examples/embed_trio.py`
 """
 
 from pathlib import Path

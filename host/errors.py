@@ -3,6 +3,10 @@
 from desk.bus.errors import DeskError
 
 
+class HostNotOpen(DeskError):
+    """A `Host` works inside `async with Host() as host:` only; before and after there is nothing that could run."""
+
+
 class AlreadyLoaded(DeskError):
     """An extension of this name is loaded; remove it first."""
 

@@ -1,5 +1,9 @@
-"""Reading an extension from disk: the module, and the manifest that may lie beside it. Bounded before anything is read."""
+"""Reading an extension from disk: the module, and the manifest that may lie beside it. Bounded before anything is read.
 
+And the place on disk where compiled modules are kept.
+"""
+
+import os
 from pathlib import Path
 from typing import BinaryIO
 
@@ -9,6 +13,15 @@ from desk.host.errors import UnreadableModule
 
 MANIFEST_FILE = "manifest.ron"
 """The name of a manifest beside a module."""
+
+
+def read_extension(source: str | Path | bytes, manifest: str | bytes | Path | None) -> tuple[bytes, str | bytes | None]:
+    """The bytes of a module (a file, or the bytes themselves) and its manifest: RON text, or a file. See `read_module`."""
+    if isinstance(manifest, Path):
+        manifest = read_manifest(manifest)
+    elif isinstance(manifest, str) and manifest.endswith(".ron"):
+        raise UnreadableModule(f"manifest= takes RON text; for a file give Path({manifest!r})")
+    return (source, manifest) if isinstance(source, bytes) else read_module(Path(source), manifest)
 
 
 def read_module(path: Path, manifest: str | bytes | None = None) -> tuple[bytes, str | bytes | None]:
@@ -45,3 +58,9 @@ def _bounded(file: BinaryIO, limit: int, path: Path, what: str) -> bytes:
     if len(data) > limit:
         raise UnreadableModule(f"{path} is larger than {limit:,} bytes, the most a {what} may have")
     return data
+
+
+def default_cache_dir() -> Path:
+    """Where compiled modules are kept: `$XDG_CACHE_HOME/desk/modules`, or below `~/.cache`."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "desk" / "modules"

@@ -5,7 +5,7 @@ So configuration, compilation and linking go through wasmtime-py's classes, and 
 below. `dll["name"]` gives function objects of our own: wasmtime-py's prototypes are never touched.
 
 Pointers are `c_void_p` everywhere: plain integers, no ctypes objects on the hot path. A wrong layout here would be
-memory corruption, hence the asserts, the version pin, and the self-test in `engine.py`.
+memory corruption, hence the asserts, the version pin, and the self-test in `selftest.py`.
 
 Source: wasmtime's `include/wasmtime/{async,func,store,linker,memory,extern,val}.h`, version 50.
 """
@@ -98,15 +98,19 @@ _brief_library = ctypes.PyDLL(_library._name, handle=_library._handle)  # pyrigh
 
 def _prototype(name: str, result: Any, *arguments: Any) -> Function:
     """A function object of our own for `name`, releasing the GIL while it runs: the ticker thread needs it then."""
-    return _typed(_library[name], result, arguments)
+    return _typed(_library, name, result, arguments)
 
 
 def _brief(name: str, result: Any, *arguments: Any) -> Function:
     """The same for a function that returns at once and runs no guest code: it keeps the GIL, which saves a quarter."""
-    return _typed(_brief_library[name], result, arguments)
+    return _typed(_brief_library, name, result, arguments)
 
 
-def _typed(function: Any, result: Any, arguments: tuple[Any, ...]) -> Function:
+def _typed(library: ctypes.CDLL, name: str, result: Any, arguments: tuple[Any, ...]) -> Function:
+    try:
+        function: Any = library[name]
+    except AttributeError:
+        raise EngineUnusable(f"wasmtime {version('wasmtime')} has no `{name}` here; {TESTED}x on Linux has") from None
     function.restype = result
     function.argtypes = arguments
     return function

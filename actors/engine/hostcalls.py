@@ -89,12 +89,41 @@ class Polled:
     """What could not be raised in a callback, and is to be raised after the poll."""
 
 
+class _Thread:
+    __slots__ = ("polled",)
+
+    def __init__(self) -> None:
+        self.polled = Polled()
+
+
 class _Current(threading.local):
-    polled = Polled()
+    def __init__(self) -> None:
+        self.thread = _Thread()
 
 
 current = _Current()
-"""Whose callbacks run in this thread: whoever polls sets it right before."""
+"""`current.thread.polled` is whose callbacks run in this thread: whoever polls sets it before, and restores it after."""
+
+
+def room() -> None:
+    """Raise `RecursionError` now if a callback could not begin and end, because the calls are nested near Python's limit.
+
+    In the callback it would be too late: ctypes would drop it, and the guest would go on with a result that nobody gave;
+    or, without a continuation, wasmtime aborts. A callback needs four calls, one inside the other, to end in a trap.
+    """
+    _room3()
+
+
+def _room3() -> None:
+    _room2()
+
+
+def _room2() -> None:
+    _room1()
+
+
+def _room1() -> None:
+    pass
 
 
 def define(linker: wasmtime.Linker, functions: tuple[HostFunction, ...]) -> None:
@@ -132,13 +161,17 @@ def _sync(host: HostFunction) -> Any:
 
     def callback(env: Any, caller: Any, raw: int, count: Any) -> int:
         try:
-            memory = slots.from_address(raw)
-            value = function(here.polled.guest, *arguments(memory))
-            if give is not None:
-                give(memory, 0, value & mask)
-            return 0
+            try:
+                memory = slots.from_address(raw)
+                value = function(here.thread.polled.guest, *arguments(memory))
+                if give is not None:
+                    give(memory, 0, value & mask)
+                return 0
+            except GuestFault as fault:
+                return new_trap(str(fault))
         except BaseException as error:
-            return _trap_for(error)
+            here.thread.polled.interrupt = here.thread.polled.interrupt or error
+            return capi.trap_new(*_OURS)
 
     return capi.SyncCallback(callback)
 
@@ -146,16 +179,21 @@ def _sync(host: HostFunction) -> Any:
 def _suspending(host: HostFunction) -> Any:
     prepare, here = host.function, current
     slots, arguments = _slots(host.params, capi.VAL_SIZE, 8)  # `wasmtime_val_t`: the number after its kind
+    place, pointer = (ctypes.c_char * len(_CONTINUATION)).from_address, ctypes.c_void_p.from_address
 
     def callback(env: Any, caller: Any, args: int, n: Any, results: int, m: Any, trap: int, continuation: int) -> None:
         # First: without a continuation, whatever else goes wrong, wasmtime aborts the process.
-        ctypes.memmove(continuation, _CONTINUATION, len(_CONTINUATION))
+        place(continuation).raw = _CONTINUATION
         try:
-            polled = here.polled
-            request = prepare(polled.guest, *arguments(slots.from_address(args)))
-            polled.suspension = Suspension(host, request, results, trap)
+            try:
+                polled = here.thread.polled
+                request = prepare(polled.guest, *arguments(slots.from_address(args)))
+                polled.suspension = Suspension(host, request, results, trap)
+            except GuestFault as fault:
+                pointer(trap).value = new_trap(str(fault))
         except BaseException as error:
-            ctypes.memmove(trap, _POINTER.pack(_trap_for(error)), _POINTER.size)
+            here.thread.polled.interrupt = here.thread.polled.interrupt or error
+            pointer(trap).value = capi.trap_new(*_OURS)
 
     return capi.SuspendingCallback(callback)
 
@@ -172,7 +210,7 @@ def _slots(params: tuple[str, ...], size: int, offset: int = 0) -> tuple[Any, Ca
 
 def _continuation(env: Any) -> bool:
     """Polled while the guest is suspended: it may go on once the suspension is answered (or was never made: a trap)."""
-    polled = current.polled
+    polled = current.thread.polled
     if polled.suspension is None or polled.suspension.answered:
         polled.suspension = None
         return True
@@ -183,15 +221,5 @@ _continue = capi.Continuation(_continuation)
 _POINTER = struct.Struct("@P")
 _CONTINUATION = struct.pack("@PPP", ctypes.cast(_continue, ctypes.c_void_p).value, 0, 0)
 """`wasmtime_async_continuation_t`: the callback, its environment, its finalizer."""
-
-
-def _trap_for(error: BaseException) -> int:
-    if not isinstance(error, Exception):
-        current.polled.interrupt = error
-        return new_trap("interrupted")
-    if isinstance(error, GuestFault):
-        return new_trap(str(error))
-    current.polled.interrupt = (
-        error  # a mistake in the host function: the guest ends, and the error is raised after the poll
-    )
-    return new_trap(f"host error: {type(error).__name__}")
+_OURS = (b"host error", 10)
+"""What the guest's trap says if it ends by no fault of its own: nobody reads it, since the error itself is raised."""

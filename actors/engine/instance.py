@@ -8,8 +8,10 @@ finished future, freeing a store before its future), so `Instance` does.
     state      start    poll -> inside   -> pending   -> done        kill
     idle       running  -                -            -              dead
     running    -        polling          -            -              dead
-    polling    -        -                running      idle or dead   dead
+    polling    -        -                running      idle or dead   -
     dead       -        -                -            -              dead
+
+What is marked `-` raises `RuntimeError`, as does a call of another instance's export.
 
 A trap leaves the guest's memory half changed: the instance is dead, and the actor makes a new one.
 """
@@ -21,8 +23,8 @@ from typing import Any, Literal
 
 from desk.actors.engine import capi, traps
 from desk.actors.engine.engine import Engine, Program
-from desk.actors.engine.hostcalls import GuestFault, Polled, current
-from desk.actors.limits import Limits
+from desk.actors.engine.hostcalls import GuestFault, Polled, current, room
+from desk.actors.limits import MAX_TABLES, Limits
 
 State = Literal["idle", "running", "polling", "dead"]
 
@@ -54,13 +56,17 @@ class Memory:
     def _map(self) -> None:
         """Look the memory up. It never moves and never shrinks, so that is done only when it may have grown.
 
-        Slices of these two copy three times faster than `string_at` and `memmove`. They own nothing: an instance must
-        not be asked for its memory after its death, and is not, because then it is not polled.
+        Slices of these two copy three times faster than `string_at` and `memmove`. They own nothing: `close` takes them
+        away when the instance dies.
         """
         self._size: int = capi.memory_data_size(self._context, self._pointer)
         base: int = capi.memory_data(self._context, self._pointer) or 0
         self._bytes: Any = (ctypes.c_char * self._size).from_address(base)
         self._view = memoryview(self._bytes).cast("B")
+
+    def close(self) -> None:
+        """Forget where it was: it is about to be freed."""
+        self._context, self._size, self._bytes, self._view = 0, 0, b"", memoryview(bytearray())
 
     def read(self, pointer: int, length: int) -> bytes:
         """A copy of `length` bytes at `pointer` (both unsigned). Check `length` against a limit of yours before."""
@@ -77,6 +83,8 @@ class Memory:
         self._view[pointer:end] = data
 
     def _check_again(self, pointer: int, length: int) -> None:
+        if not self._context:
+            raise RuntimeError("this memory is gone, as its instance is")
         self._map()
         if pointer + length > self._size:
             raise GuestFault(
@@ -87,11 +95,12 @@ class Memory:
 class Export:
     """An exported function, with an array of arguments prepared for it: their kinds are set once, their numbers each call."""
 
-    __slots__ = ("_function", "_pack", "_slots", "_values", "arguments", "count", "pointer", "result")
+    __slots__ = ("_function", "_pack", "_slots", "_values", "arguments", "count", "pointer", "result", "store_id")
 
     def __init__(self, function: capi.Func, params: Sequence[str], result: str | None) -> None:
         self._function = function  # keeps the pointer below alive
         self.pointer = ctypes.addressof(function)
+        self.store_id: int = function.store_id
         self.count = len(params)
         self._values = bytearray(capi.VAL_SIZE * max(1, self.count))
         self.arguments = ctypes.addressof((ctypes.c_char * len(self._values)).from_buffer(self._values))
@@ -127,9 +136,10 @@ class Instance(Polled):
         self._program = program  # the compiled code must outlive the store
         self._store: int = capi.store_new(engine.pointer, None, None)
         self._context: int = capi.store_context(self._store)
-        capi.store_limiter(self._store, limits.memory, limits.table_elements, 1, 8, 1)
+        capi.store_limiter(self._store, limits.memory, limits.table_elements, 1, MAX_TABLES, 1)
         capi.epoch_yield(self._context, 1)
         self._exports: dict[str, Export] = {}
+        self._memories: list[Memory] = []
         # Where a future writes its trap or its error; both null until one ends badly, and then the instance is dead.
         self._outcome = (ctypes.c_void_p * 2)()
         self._trap_pointer = ctypes.addressof(self._outcome)
@@ -138,6 +148,7 @@ class Instance(Polled):
         self._result = ctypes.create_string_buffer(capi.VAL_SIZE)
         self._result_pointer = ctypes.addressof(self._result)
         self._export: Export | None = None
+        self._store_id = 0
         self._future = 0
         self.state: State = "running"
         self._struct = capi.Instance()
@@ -158,7 +169,9 @@ class Instance(Polled):
         extern = self._lookup(name)
         assert extern is not None, name
         assert extern.kind & 0xFF == capi.EXTERN_MEMORY, name
-        return Memory(self._context, capi.Memory.from_buffer_copy(extern.of))
+        memory = Memory(self._context, capi.Memory.from_buffer_copy(extern.of))
+        self._memories.append(memory)
+        return memory
 
     def export(self, name: str, params: Sequence[str], result: str | None) -> Export | None:
         """The exported function, whose type admission has checked to be `params -> result`; None if there is none."""
@@ -168,6 +181,7 @@ class Instance(Polled):
             if extern is None or extern.kind & 0xFF != capi.EXTERN_FUNC:
                 return None
             export = self._exports[name] = Export(capi.Func.from_buffer_copy(extern.of), params, result)
+            self._store_id = export.store_id
         return export
 
     def _lookup(self, name: str) -> capi.Extern | None:
@@ -184,6 +198,8 @@ class Instance(Polled):
         """Begin a call; nothing runs before the first `poll`. Integers are taken modulo 2**32 or 2**64."""
         if self.state != "idle":
             raise RuntimeError(f"an instance runs one call at a time, this one is {self.state}")
+        if export.store_id != self._store_id:
+            raise RuntimeError("an instance runs its own exports, this one is of another")
         export.prepare(arguments)
         self._export = export
         self.state = "running"
@@ -219,27 +235,34 @@ class Instance(Polled):
         """
         if self.state != "running":
             raise RuntimeError(f"nothing to poll: this instance is {self.state}")
-        ticker = self._ticker
+        room()
+        ticker, thread = self._ticker, current.thread
+        outer = thread.polled
         self.state = "polling"
-        current.polled = self
+        thread.polled = self
         ticker.running += 1
-        if ticker.parked:
-            ticker.unpark()
-        done: bool = capi.future_poll(self._future)
-        self.state = "running"
-        ticker.running -= 1
+        try:
+            if ticker.parked:
+                ticker.unpark()
+            done: bool = capi.future_poll(self._future)
+        finally:
+            ticker.running -= 1
+            thread.polled = outer  # not nobody: a finalizer that ran in a callback may have polled another instance
+            self.state = "dead"  # what interrupts us here leaves it to be freed: it may be over, and not to be polled
         if self.interrupt is not None:
             self.kill()
             raise self.interrupt
-        if done:
-            future, self._future = self._future, 0
-            capi.future_free(future)
-            self.state = "idle"
-            trap, error = self._outcome
-            if trap or error:
-                self.kill()
-                raise traps.from_trap(trap) if trap else traps.from_error(error or 0)
-        return done
+        if not done:
+            self.state = "running"
+            return False
+        future, self._future = self._future, 0
+        capi.future_free(future)
+        trap, error = self._outcome
+        if trap or error:
+            self.kill()
+            raise traps.from_trap(trap) if trap else traps.from_error(error or 0)
+        self.state = "idle"
+        return True
 
     def result(self) -> int | float | None:
         """The wasm result of the call that `poll` has finished, integers unsigned; None for an export without one."""
@@ -250,9 +273,16 @@ class Instance(Polled):
         return value
 
     def kill(self) -> None:
-        """Free everything, whatever the guest was doing. Idempotent. The future goes before its store, always."""
+        """Free everything, whatever the guest was doing, but not from its own callback. Idempotent.
+
+        The future goes before its store, always.
+        """
+        if self.state == "polling":
+            raise RuntimeError("an instance cannot be freed while its guest runs")
         self.state = "dead"
         self.suspension = None
+        for memory in self._memories:
+            memory.close()
         future, self._future = self._future, 0  # before it is freed: what interrupts us here must not free it twice
         if future:
             capi.future_delete(future)

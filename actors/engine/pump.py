@@ -1,10 +1,11 @@
 """Driving one fiber call to its end: poll, and between polls do what the guest waits for.
 
     done                      the call is over
-    suspended in a request    `serve` does it in the event loop, then the guest goes on
+    suspended in a request    the `Server` does it in the event loop, then the guest goes on
     its slice is over         everyone else gets a turn, then the guest its next slice
 
-Two limits hold for all of it. The *wall* deadline is for whoever waits: it also cuts short what `serve` waits for. The *CPU*
+Two limits hold for all of it. The *wall* deadline is for whoever waits for the guest. What the guest itself waits for is cut
+short a little before, and answered as too late: a slow peer is no reason to kill the one who asked it. The *CPU*
 budget is for everyone else: processor time spent inside the guest, beyond the first slice. The ticker makes a guest that
 only computes yield once a tick, so a kill is about a tick late; with many of them, one turn of all.
 
@@ -14,8 +15,7 @@ that makes them all the time uses up its slice like any other.
 """
 
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 
@@ -23,33 +23,54 @@ from desk.actors.engine.hostcalls import Suspension
 from desk.actors.engine.instance import Instance
 from desk.actors.engine.ticker import TICK
 from desk.actors.errors import Killed
+from desk.actors.limits import Limits
 
-Serve = Callable[[Any], Awaitable[int]]
-"""Carries out what a suspending host function prepared, and returns its result."""
+_LAST_WORD = (0.1, 0.05)
+"""What is left of the wall time when waiting ends: this share of it, or this many seconds if that is more, but at most half."""
+
+
+class Server(Protocol):
+    """Carries out what a suspending host function prepared; what it returns goes to the guest as the function's result."""
+
+    async def serve(self, request: Any, /) -> int:
+        """Do it. May be cancelled."""
+        ...
+
+    def too_late(self, request: Any, /) -> int:
+        """The result if it was not done in time."""
+        ...
 
 
 class Budget:
-    """What one call may use: wall time until `deadline` (on `time.monotonic()`'s clock), and `cpu` seconds inside the guest."""
+    """What one call may use, from now on: wall time until `deadline` (`time.monotonic()`), and processor time in the guest."""
 
-    __slots__ = ("cpu", "deadline", "wall_limit")
+    __slots__ = ("_cpu", "_limits", "_wall", "deadline", "wait_until")
 
-    def __init__(self, deadline: float, cpu: float, wall_limit: str = "wall_ms") -> None:
-        self.deadline = deadline
-        self.cpu = cpu
-        self.wall_limit = wall_limit
+    def __init__(self, limits: Limits, *, starting: bool = False) -> None:
+        self._limits = limits
+        self._wall = "start_ms" if starting else "wall_ms"
+        seconds = (limits.start_ms if starting else limits.wall_ms) / 1000
+        share, least = _LAST_WORD
+        self._cpu = seconds if starting else limits.cpu_ms / 1000
+        self.deadline = time.monotonic() + seconds
+        self.wait_until = self.deadline - min(seconds / 2, max(least, share * seconds))
+        """When waiting ends, so that the guest can still say something about it."""
 
     def spend(self, cpu: float) -> float:
         """Count `cpu` seconds, and return the time now. Raises `Killed` if there is nothing left."""
         now = time.monotonic()
-        self.cpu -= cpu
-        if self.cpu < 0:
-            raise Killed("cpu_ms", "it computed longer than one message may")
+        self._cpu -= cpu
+        if self._cpu < 0:
+            raise self._killed("cpu_ms", "it computed longer than one message may")
         if now > self.deadline:
-            raise Killed(self.wall_limit, "it was still at work at the end of its wall time")
+            raise self._killed(self._wall, "it was still at work at the end of its wall time")
         return now
 
+    def _killed(self, limit: str, detail: str) -> Killed:
+        return Killed(limit, f"{detail} ({limit} = {getattr(self._limits, limit):,})")
 
-async def drive(instance: Instance, serve: Serve, budget: Budget, gate: anyio.Lock, began: float) -> None:
+
+async def drive(instance: Instance, server: Server, budget: Budget, gate: anyio.Lock, began: float) -> None:
     """Poll until the call is over. The first poll was done by the caller, who began it at `began`, and was not the last.
 
     Raises `Trapped` or `Killed`; then, and when cancelled, the instance is dead.
@@ -60,7 +81,7 @@ async def drive(instance: Instance, serve: Serve, budget: Budget, gate: anyio.Lo
             now = budget.spend(spent)
             hungry = instance.suspension is None
             if instance.suspension is not None:
-                await _answer(instance, instance.suspension, serve, budget)
+                await _answer(instance, instance.suspension, server, budget)
                 now = time.monotonic()
             if hungry or now - resumed > TICK:
                 async with gate:
@@ -80,10 +101,9 @@ def _poll(instance: Instance) -> tuple[bool, float]:
     return done, time.thread_time() - began
 
 
-async def _answer(instance: Instance, suspension: Suspension, serve: Serve, budget: Budget) -> None:
-    with anyio.move_on_after(max(0.0, budget.deadline - time.monotonic())) as scope:
-        suspension.resume(await serve(suspension.request))
-    if scope.cancelled_caught:
-        where = suspension.function.name
-        raise Killed(budget.wall_limit, f"it was still waiting in `{where}` at the end of its wall time")
+async def _answer(instance: Instance, suspension: Suspension, server: Server, budget: Budget) -> None:
+    result = None
+    with anyio.move_on_after(max(0.0, budget.wait_until - time.monotonic())):
+        result = await server.serve(suspension.request)
+    suspension.resume(server.too_late(suspension.request) if result is None else result)
     instance.refresh_deadline()

@@ -526,6 +526,8 @@ static inline desk_answer desk_answer_error_(int32_t code, const char *message) 
 }
 
 /* Sends one CBOR item to a subject and waits for the answer, which is read into buf (it may overlap the payload).
+ * An answer that does not fit is DESK_TOO_LARGE, whatever it was: in a small buffer a denial looks like that, too. The
+ * message of an error has at most 1,024 characters, so with 1,100 bytes you see why (4,200 if it may not be ASCII).
  *
  *     ext.NAME.EXPORT     another extension's export; the payload is an array of its arguments
  *     cap.network.http    a capability of the host; the payload is a record, see docs/abi.md
@@ -555,7 +557,7 @@ static inline desk_answer desk_ask(const char *subject, const void *payload, uin
 
 /* ---- HTTP ----------------------------------------------------------------------------------------------------------
  *
- * Needs `permissions: { network: ["HOST:PORT"] }` in the manifest and the operator's grant. A redirect is an answer
+ * Needs `permissions: { network: ["HOST:PORT"] }` in the manifest (no port: 443) and the operator's grant. A redirect is an answer
  * like any other (status 3xx): following it is a new request, with permissions of its own.
  */
 typedef struct {

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from wasmtime import wat2wasm
 
 from desk.actors import abi
-from desk.actors.admission import Admission, admit
+from desk.actors.admission import HOOKS, MANIFEST_SECTION, NOT_YET_CALLED, Admission, admit
 from desk.actors.errors import Refused
 from desk.actors.limits import KIB, MIB, Limits
 from desk.actors.manifest import API_VERSIONS, Manifest, parse_manifest
 from desk.actors.wasi import preview1
 from desk.actors.wasm import read_module, with_custom_section
 from desk.actors.wasm_bytes import leb128
+from desk.host.files import MANIFEST_FILE
 
 IMPORTS = {
     (each.module, each.name): (each.params, (each.result,) if each.result else ())
@@ -118,6 +119,9 @@ def test_reasons_are_bounded() -> None:
         pytest.param(
             b"\x7fELF\x02\x01\x01\0", "beginning with `7f 45 4c 46`; expected 00 61 73 6d", id="2 wrong magic"
         ),
+        pytest.param(b"\0asm\1\0\0", "truncated: the file ends after 7 of the 8 bytes", id="4 truncated version"),
+        pytest.param(b"\0as", "truncated: the file ends after 3 of the 8 bytes", id="4 truncated magic"),
+        pytest.param(b"\0ssm", "beginning with `00 73 73 6d`; expected 00 61 73 6d", id="2 short and wrong magic"),
         pytest.param(b"\0asm\x02\0\0\0", "version `02 00 00 00` of the wasm format", id="2 wrong version"),
         pytest.param(b"\0asm\x0d\0\x01\0", "components are not supported yet; build a core module", id="3 component"),
         pytest.param(module(GOOD)[:-3], "not a well-formed module: at byte", id="4 truncated section"),
@@ -142,6 +146,7 @@ def test_malformed_bytes(wasm: bytes, reason: str) -> None:
     [
         pytest.param('(memory (export "memory") 65536)', "65536 pages of memory (4294967296 bytes)", id="11 memory"),
         pytest.param(MINIMAL + "(table 4294967295 funcref)", "4294967295 table elements", id="12 table"),
+        pytest.param(MINIMAL + "(table 1 funcref)" * 9, "has 9 tables; expected 8 at most", id="12 tables"),
         pytest.param('(memory (export "memory") 1 2 shared)', "threads are not supported", id="13 shared memory"),
         pytest.param('(memory (export "memory") i64 1)', "64-bit addresses; build for wasm32", id="13 memory64"),
         pytest.param(MINIMAL + "(memory 1)", "has 2 memories", id="13 multi-memory"),
@@ -261,6 +266,13 @@ def test_asking_above_the_cap_is_noticed() -> None:
     )
 
 
+def test_hooks_that_nothing_calls_are_noticed() -> None:
+    """Each hook that is exported in vain is named, whatever the manifest says; those that are called are not."""
+    assert set(NOT_YET_CALLED) < set(HOOKS)
+    assert [notice.split("`")[1] for notice in decide(GOOD, MANIFEST).notices] == list(NOT_YET_CALLED)
+    assert decide(MINIMAL + '(func (export "_initialize")) (func (export "desk_start"))').notices == ()
+
+
 def test_the_manifest_may_be_embedded() -> None:
     """A module with its manifest in the section `desk:manifest` needs no other; one that agrees may be given as well."""
     embedded = with_custom_section(module(GOOD), "desk:manifest", MANIFEST.encode())
@@ -269,9 +281,17 @@ def test_the_manifest_may_be_embedded() -> None:
 
 
 def test_no_manifest() -> None:
-    """Without any manifest there is nothing to hold a module against."""
+    """Without any manifest there is nothing to hold a module against; the reason names each way to give one."""
     admission = decide(GOOD, None)
-    assert only_reason(admission).startswith("no manifest; give one, or embed it")
+    reason = only_reason(admission)
+    assert reason.startswith("no manifest; expected ")
+    for way in (
+        f"`{MANIFEST_FILE}` beside the file",
+        "`--manifest FILE`",
+        "`manifest=`",
+        f"section `{MANIFEST_SECTION}`",
+    ):
+        assert way in reason
     with pytest.raises(Refused, match="unknown"):
         admission.check()
 

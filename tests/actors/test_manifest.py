@@ -72,7 +72,10 @@ def refused(source: str | bytes) -> ManifestError:
 def test_the_manifest_of_the_seed() -> None:
     """The first snippet of the seed is a manifest."""
     seed = parse_manifest(SEED_MANIFEST)
-    assert (seed.name, seed.api_version, seed.notices) == ("weather-widget", "0.1", ())
+    assert (seed.name, seed.api_version) == ("weather-widget", "0.1")
+    assert seed.notices == (
+        "`permissions.filesystem` is accepted with `read:/var/cache/weather`, but nothing acts on that yet: it permits nothing",
+    )
     assert {name: str(each) for name, each in seed.exports.items()} == {
         "render": "(i32, i32) -> i32",
         "update": "(json) -> bool",
@@ -93,7 +96,11 @@ def test_the_permissions_of_the_seed() -> None:
     ]
     assert permissions.later == ("gpu", "system")
     notices = manifest(SEED_PERMISSIONS).notices
-    assert [re.findall("`(.*?)`", notice) for notice in notices] == [["permissions.gpu"], ["permissions.system"]]
+    assert [re.findall("`(.*?)`", notice) for notice in notices] == [
+        ["permissions.gpu"],
+        ["permissions.system"],
+        ["permissions.network", "listen:127.0.0.1:3000"],
+    ]
 
 
 def test_every_field() -> None:
@@ -140,6 +147,18 @@ def test_what_is_not_acted_upon_is_noticed() -> None:
     assert manifest("config: {}") == manifest("")
 
 
+def test_permissions_that_no_capability_needs_are_noticed() -> None:
+    """Files, listening, datagrams and look-ups are named, three of each section at most; what is enforced is not."""
+    texts = ["a.example", "listen:127.0.0.1:3000", "udp:a.example:53", "resolve:a.example", "udp:b.example:53"]
+    written = ", ".join(f'"{text}"' for text in texts)
+    more = 'filesystem: ["write:/a"], bus: ["publish:a", "subscribe:a"], call: ["a/b"]'
+    assert manifest(f"permissions: {{network: [{written}], {more}}}").notices == (
+        "`permissions.network` is accepted with `listen:127.0.0.1:3000`, `udp:a.example:53`, `resolve:a.example` and 1 more, "
+        "but nothing acts on that yet: it permits nothing",
+        "`permissions.filesystem` is accepted with `write:/a`, but nothing acts on that yet: it permits nothing",
+    )
+
+
 def test_every_limit_may_be_asked_for() -> None:
     """Each limit of an actor can be set in a manifest."""
     keys = Limits.names()
@@ -173,7 +192,12 @@ def test_every_limit_may_be_asked_for() -> None:
         ("permissions: {netwrk: []}", "permissions.netwrk", "did you mean `network`?"),
         ('permissions: {network: ["ok.com", "conect:a.com"]}', "permissions.network[1]", "did you mean `connect`?"),
         ("permissions: {network: [1]}", "permissions.network[0]", "found an integer"),
-        ('permissions: {network: "a.com"}', "permissions.network", "list"),
+        (
+            'permissions: {network: "a.com"}',
+            "permissions.network",
+            'expected a list of strings, as in network: ["..."], found a string',
+        ),
+        ('permissions: {call: ["a.b"]}', "permissions.call[0]", "did you mean `a/b`?"),
         ("permissions: {gpu: 3}", "permissions.gpu", "expected a list of strings, or a string, found an integer"),
         ('permissions: {bus: ["publish:sys.x"]}', "permissions.bus[0]", "only the host publishes"),
         ('subscribes: {"a.b": "on"}', "subscribes[`a.b`]", "unknown export `on`; expected none"),

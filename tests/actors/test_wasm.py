@@ -202,10 +202,11 @@ def test_two_exports_of_one_name() -> None:
 
 
 def test_header_kinds() -> None:
-    """Eight bytes tell a core module from a component and from everything else."""
+    """Eight bytes tell a core module from a component and from everything else; fewer may be the beginning of either."""
     assert header_kind(HEADER) == "core"
     assert header_kind(COMPONENT) == "component"
-    assert [header_kind(data) for data in (b"", b"\0asm", b"\0asm\x02\0\0\0", b"PK\x03\x04....")] == ["neither"] * 4
+    assert [header_kind(data) for data in (b"", b"\0asm\x02\0\0\0", b"PK\x03\x04....", b"PK")] == ["neither"] * 4
+    assert {header_kind(whole[:size]) for whole in (HEADER, COMPONENT) for size in range(1, 8)} == {"truncated"}
 
 
 def test_custom_sections_can_be_read_and_replaced() -> None:

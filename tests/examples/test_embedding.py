@@ -8,7 +8,9 @@ import httpx
 import pytest
 import trio
 
+from desk.actors.limits import Limits
 from desk.examples import embed_fastapi, embed_trio
+from desk.host import Host
 
 pytestmark = pytest.mark.anyio
 
@@ -80,7 +82,7 @@ async def test_the_app_counts_what_is_posted() -> None:
 
 @only_asyncio
 async def test_the_app_answers_for_each_kind_of_mistake() -> None:
-    """422 for our caller's doing, wherever it is noticed; 502 for the extension's; and the app goes on."""
+    """422 for our caller's doing, whether the app, the host or the extension notices it; 502 for the extension's own."""
     async with serving() as client:
         wide = await client.get("/card.png", params={"width": 99_999_999_999})
         assert wide.status_code == 422
@@ -88,9 +90,17 @@ async def test_the_app_answers_for_each_kind_of_mistake() -> None:
         assert (await client.get("/card.png", params={"width": "wide"})).status_code == 422
         assert (await client.post("/observations", json={**DAY, "wind": "strong"})).status_code == 422
         refused = await client.get("/card.png", params={"width": 10})
-        assert refused.status_code == 502
-        assert "200 to 2000 pixels wide" in refused.json()["detail"]
+        assert refused.status_code == 422
+        assert refused.json()["detail"].startswith("a card is 200 to 2000 pixels wide")
         assert (await client.get("/statistics")).json() == []
+        assert (await client.get("/card.png")).status_code == 200
+        async with Host(limits=Limits(reply=100)) as host:
+            await host.load(embed_fastapi.WIDGET)
+            embed_fastapi.app.state.host, ours = host, embed_fastapi.app.state.host
+            large = await client.get("/card.png")
+            embed_fastapi.app.state.host = ours
+        assert large.status_code == 502
+        assert "weather-widget.card" in large.json()["detail"]
         assert (await client.get("/card.png")).status_code == 200
 
 

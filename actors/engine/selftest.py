@@ -1,0 +1,172 @@
+"""The start-up self-test: does the wasmtime that is installed do what the engine relies on?
+
+The engine calls wasmtime's C API by layouts and promises that a version number vouches for only so far: a patched build,
+another platform or a changed header would show as memory corruption in the middle of somebody's day. So before the first
+host of a process opens, a module of a few lines goes through everything that a call can meet. It takes 6 to 9 ms,
+once; making the first engine of a process takes 10 more in any case.
+
+What is tested is a table: what we rely on, how it is tried, and what must come of it.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import version
+
+import wasmtime
+
+from desk.actors.engine import capi
+from desk.actors.engine.engine import Engine
+from desk.actors.engine.hostcalls import HostFunction
+from desk.actors.engine.instance import Instance
+from desk.actors.errors import EngineUnusable, Trapped
+from desk.actors.limits import Limits
+
+_MODULE = """(module
+  (import "self" "sync" (func $sync (param i32 i64) (result i64)))
+  (import "self" "wait" (func $wait (param i64 i32) (result i32)))
+  (import "self" "tick" (func $tick))
+  (memory (export "memory") 1)
+  (data (i32.const 65533) "end")
+  (func (export "sum") (param i32 f32 i64 f64) (result f64)
+    (f64.add (f64.add (f64.convert_i32_s (local.get 0)) (f64.promote_f32 (local.get 1)))
+             (f64.add (f64.convert_i64_s (local.get 2)) (local.get 3))))
+  (func (export "half") (param f32) (result f32) (f32.mul (local.get 0) (f32.const 0.5)))
+  (func (export "sync") (result i64) (call $sync (i32.const -2) (i64.const -3)))
+  (func (export "wait") (result i32) (i32.add (call $wait (i64.const -4) (i32.const 5)) (i32.const 1)))
+  (func (export "spin") (call $tick) (loop (br 0)))
+  (func $far (export "far") (result i32) (i32.load (i32.const 65533)))
+  (func (export "grow") (result i32) (memory.grow (i32.const 1)))
+)"""
+
+
+def _request(guest: object, *arguments: int) -> tuple[int, ...]:
+    return arguments
+
+
+def _sync(guest: object, number: int, wide: int) -> int:
+    return number + wide
+
+
+def _tick(guest: "_Trial") -> None:
+    capi.increment_epoch(guest.engine.pointer)
+
+
+_FUNCTIONS = (
+    HostFunction("self", "sync", ("i32", "i64"), "i64", _sync),
+    HostFunction("self", "wait", ("i64", "i32"), "i32", _request, suspends=True),
+    HostFunction("self", "tick", (), None, _tick),
+)
+
+
+class _Trial:
+    """An engine with the module, and a way to call it. Each call has a fresh instance."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._program = engine.compile("self-test", bytes(wasmtime.wat2wasm(_MODULE)))
+
+    def instance(self) -> Instance:
+        instance = Instance(self.engine, self._program, Limits(memory=65536))
+        instance.guest = self
+        _finish(instance)
+        return instance
+
+    def start(self, name: str, params: str = "", result: str | None = None, *arguments: int | float) -> Instance:
+        instance = self.instance()
+        export = instance.export(name, params.split(), result)
+        if export is None:
+            raise LookupError(f"no export {name!r}")
+        instance.start(export, arguments)
+        return instance
+
+    def call(self, name: str, params: str = "", result: str | None = None, *arguments: int | float) -> object:
+        instance = self.start(name, params, result, *arguments)
+        _finish(instance)
+        value = instance.result()
+        instance.kill()
+        return value
+
+
+def _finish(instance: Instance) -> None:
+    for _ in range(1000):  # slices; a tick may come at any time, but nothing here takes more than one or two
+        if instance.poll():
+            return
+    raise TimeoutError("a call did not end")
+
+
+def _memory(trial: _Trial) -> object:
+    instance = trial.instance()
+    return instance.memory().read(65532, 4)
+
+
+def _suspension(trial: _Trial) -> object:
+    instance = trial.start("wait", "", "i32")
+    while instance.suspension is None and not instance.poll():
+        pass
+    if instance.suspension is None:
+        return "did not suspend"
+    request = instance.suspension.request
+    instance.suspension.resume(41)
+    _finish(instance)
+    return request, instance.result()
+
+
+def _trap(trial: _Trial) -> object:
+    try:
+        return trial.call("far", "", "i32")
+    except Trapped as trapped:
+        return trapped.code, [frame.function for frame in trapped.frames]
+
+
+def _yield(trial: _Trial) -> object:
+    instance = trial.start("spin")
+    done = instance.poll()
+    instance.kill()
+    return done, instance.suspension
+
+
+def _kill(trial: _Trial) -> object:
+    instance = trial.start("wait", "", "i32")
+    while instance.suspension is None and not instance.poll():
+        pass
+    instance.kill()
+    return instance.state, trial.call("half", "f32", "f32", 1.0)
+
+
+_Check = tuple[str, Callable[[_Trial], object], object]
+
+_CHECKS: tuple[_Check, ...] = (
+    (
+        "numbers of four types, and an f64",
+        lambda t: t.call("sum", "i32 f32 i64 f64", "f64", -1, 0.5, -(2**40), 2.25),
+        -(2**40) + 1.75,
+    ),
+    ("an f32, there and back", lambda t: t.call("half", "f32", "f32", 3.0), 1.5),
+    ("the last bytes of the memory", _memory, b"\0end"),
+    ("the limit of the memory", lambda t: t.call("grow", "", "i32"), 2**32 - 1),
+    ("a host function, and an i64", lambda t: t.call("sync", "", "i64"), 2**32 - 2 - 3),
+    ("a host function that suspends, and an i32", _suspension, ((2**64 - 4, 5), 42)),
+    ("a trap and its frames", _trap, ("memory_out_of_bounds", ["far"])),
+    ("an endless loop, stopped by the epoch", _yield, (False, None)),
+    ("a call freed while it waits", _kill, ("dead", 0.5)),
+)
+
+
+@cache
+def ensure_usable() -> None:
+    """Run the self-test, once in each process. Raises `EngineUnusable`, which says what is not as it was tested."""
+    differences: list[str] = []
+    with Engine(_FUNCTIONS) as engine:
+        trial = _Trial(engine)
+        for what, check, expected in _CHECKS:
+            try:
+                got = check(trial)
+            except Exception as error:
+                got = error
+            if got != expected:
+                differences.append(f"\n  - {what}: expected {expected!r}, got {got!r}")
+    if differences:
+        raise EngineUnusable(
+            f"wasmtime {version('wasmtime')} does not do here what the engine relies on (tested: {capi.TESTED}x):"
+            + "".join(differences)
+        )

@@ -1,0 +1,52 @@
+"""From what an operator says to what an extension gets: reading `grants`, and telling what is missing or of no use."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from desk.actors.manifest import Manifest
+from desk.bus.envelope import Origin
+from desk.capabilities.broker import Broker
+from desk.capabilities.codes import PermissionDenied
+from desk.capabilities.grants import Grants
+from desk.capabilities.message_atoms import BusAtom
+from desk.capabilities.permissions import PermissionSet
+
+Permissions = Mapping[str, str | Sequence[str]]
+"""Permissions by section, in the manifest's grammar: `{"network": ["api.weather.com:80"], "bus": ["publish:weather.*"]}`."""
+
+
+def granted_to(manifest: Manifest, grants: Permissions | Literal["requested"] | None) -> PermissionSet:
+    """What is granted; nothing for None. Raises `PermissionSyntaxError`, or `TypeError` for what is no mapping at all."""
+    if grants is None:
+        return PermissionSet.parse({})
+    if grants == "requested":
+        return manifest.requested
+    if not isinstance(grants, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] (it comes from untyped code, too)
+        raise TypeError(
+            f'grants is "requested", or permissions by section, as in {{"network": ["api.weather.com"]}}; not {grants!r:.80}'
+        )
+    return PermissionSet.parse(grants)
+
+
+def useless(manifest: Manifest, granted: PermissionSet) -> tuple[str, ...]:
+    """A notice for each grant that the manifest does not ask for, not even in part: both are needed, so it gives nothing."""
+    return tuple(
+        f"is granted {atom}, but its manifest does not ask for it, so it gets nothing"
+        for atom in granted
+        if not any(atom.covers(asked) or asked.covers(atom) for asked in manifest.requested)
+    )
+
+
+def heard(
+    manifest: Manifest, broker: Broker, grants: Grants, origin: Origin
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The patterns that the extension may listen to, and a notice for each that it asks for without a grant. Audited."""
+    allowed: list[str] = []
+    notices: list[str] = []
+    for pattern in manifest.subscribes:
+        try:
+            broker.authorise(BusAtom.subscribe(pattern), grants, origin, "subscribe")
+            allowed.append(pattern)
+        except PermissionDenied as denial:
+            notices.append(f"does not listen to {pattern}: {denial}")
+    return tuple(allowed), tuple(notices)

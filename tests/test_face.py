@@ -44,7 +44,7 @@ def test_the_rooms_are_there() -> None:
     assert {name.split(".")[1] for name in FILES} == set(ROOMS)
 
 
-@pytest.mark.parametrize("name", ["Host", "Extension", "Limits"])
+@pytest.mark.parametrize("name", ["Host", "Extension", "Limits", "CompileLimits"])
 def test_an_app_imports_from_one_place(name: str) -> None:
     """`from desk.host import …` has what an app needs by name."""
     assert inspect.isclass(getattr(desk.host, name))
@@ -56,7 +56,7 @@ def test_the_host_exports_what_it_says() -> None:
     exported = {
         alias.asname for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names if alias.asname
     }
-    assert exported == {"Extension", "Host", "Limits"}
+    assert exported == {"CompileLimits", "Extension", "Host", "Limits"}
 
 
 @pytest.mark.parametrize("name", FILES)

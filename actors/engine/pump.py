@@ -44,23 +44,26 @@ class Server(Protocol):
 class Budget:
     """What one call may use, from now on: wall time until `deadline` (`time.monotonic()`), and processor time in the guest."""
 
-    __slots__ = ("_cpu", "_limits", "_wall", "deadline", "wait_until")
+    __slots__ = ("_limits", "_seconds", "_spent", "_wall", "deadline")
 
     def __init__(self, limits: Limits, *, starting: bool = False) -> None:
         self._limits = limits
         self._wall = "start_ms" if starting else "wall_ms"
-        seconds = (limits.start_ms if starting else limits.wall_ms) / 1000
-        share, least = _LAST_WORD
-        self._cpu = seconds if starting else limits.cpu_ms / 1000
-        self.deadline = time.monotonic() + seconds
-        self.wait_until = self.deadline - min(seconds / 2, max(least, share * seconds))
+        self._seconds = (limits.start_ms if starting else limits.wall_ms) / 1000
+        self._spent = 0.0
+        self.deadline = time.monotonic() + self._seconds
+
+    @property
+    def wait_until(self) -> float:
         """When waiting ends, so that the guest can still say something about it."""
+        share, least = _LAST_WORD
+        return self.deadline - min(self._seconds / 2, max(least, share * self._seconds))
 
     def spend(self, cpu: float) -> float:
         """Count `cpu` seconds, and return the time now. Raises `Killed` if there is nothing left."""
         now = time.monotonic()
-        self._cpu -= cpu
-        if self._cpu < 0:
+        self._spent += cpu
+        if self._wall == "wall_ms" and self._spent * 1000 > self._limits.cpu_ms:
             raise self._killed("cpu_ms", "it computed longer than one message may")
         if now > self.deadline:
             raise self._killed(self._wall, "it was still at work at the end of its wall time")

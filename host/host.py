@@ -116,7 +116,7 @@ class Host:
         self._state = "new"
 
     def __repr__(self) -> str:
-        """Like `<Host: 2 extensions: echo, weather-widget>`."""
+        """Like `<Host, open: 2 extensions: echo, weather-widget>`."""
         return f"<Host, {self._state}: {len(self._loaded)} extensions: {', '.join(sorted(self._loaded)) or 'none'}>"
 
     # -- life
@@ -205,8 +205,7 @@ class Host:
         `ManifestError`, `PermissionSyntaxError` for bad grants, and `ExtensionError` if the guest fails while it starts.
         """
         self._check_open()
-        wasm, manifest_text = await anyio.to_thread.run_sync(read_extension, source, manifest)
-        admission = await anyio.to_thread.run_sync(self._admit, wasm, manifest_text)
+        wasm, admission = await anyio.to_thread.run_sync(self._admit, source, manifest)
         accepted = admission.check()
         name = accepted.name
         if name in self._loaded or name in self._loading:
@@ -225,9 +224,10 @@ class Host:
             raise HostNotOpen(f"the host was closed while it loaded {name!r}")
         return self._extension(name)
 
-    def _admit(self, wasm: bytes, manifest: str | bytes | None) -> Admission:
-        parsed = parse_manifest(manifest) if manifest is not None else None
-        return admit(wasm, parsed, imports=IMPORTS, limits=self.limits)
+    def _admit(self, source: str | Path | bytes, manifest: str | bytes | Path | None) -> tuple[bytes, Admission]:
+        wasm, text = read_extension(source, manifest)
+        parsed = parse_manifest(text) if text is not None else None
+        return wasm, admit(wasm, parsed, imports=IMPORTS, limits=self.limits)
 
     async def _start(self, manifest: Manifest, wasm: bytes, granted: PermissionSet, notices: tuple[str, ...]) -> None:
         name = manifest.name

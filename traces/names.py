@@ -39,7 +39,6 @@ MESSAGE_SIZE: Final = "messaging.message.body.size"
 """Bytes of the encoded payload."""
 
 EXTENSION: Final = "desk.extension"
-EXTENSION_VERSION: Final = "desk.extension.version"
 EXPORT: Final = "desk.export"
 CAPABILITY: Final = "desk.capability"
 ALLOWED: Final = "desk.allowed"

@@ -55,26 +55,20 @@ class HostFunction:
 
 
 class Suspension:
-    """A guest waiting in a suspending host function. Answer it once, with `resume` or `trap`, then poll again."""
+    """A guest waiting in a suspending host function. Answer it once, with `resume`, then poll again."""
 
-    __slots__ = ("_results", "_trap", "answered", "function", "request")
+    __slots__ = ("_results", "answered", "function", "request")
 
-    def __init__(self, function: HostFunction, request: Any, results: int, trap: int) -> None:
+    def __init__(self, function: HostFunction, request: Any, results: int) -> None:
         self.function = function
         self.request = request
         self.answered = False
         self._results = results
-        self._trap = trap
 
     def resume(self, value: int) -> None:
         """Let the guest go on, with `value` as the function's result (unsigned; i32 and i64 only)."""
         kind = capi.VAL_KINDS[self.function.result or "i32"]
         ctypes.memmove(self._results, struct.pack("<QQ", kind, value & MASK64), 16)
-        self.answered = True
-
-    def trap(self, message: str) -> None:
-        """Let the guest go on into a trap."""
-        ctypes.memmove(self._trap, _POINTER.pack(new_trap(message)), _POINTER.size)
         self.answered = True
 
 
@@ -188,7 +182,7 @@ def _suspending(host: HostFunction) -> Any:
             try:
                 polled = here.thread.polled
                 request = prepare(polled.guest, *arguments(slots.from_address(args)))
-                polled.suspension = Suspension(host, request, results, trap)
+                polled.suspension = Suspension(host, request, results)
             except GuestFault as fault:
                 pointer(trap).value = new_trap(str(fault))
         except BaseException as error:
@@ -218,7 +212,6 @@ def _continuation(env: Any) -> bool:
 
 
 _continue = capi.Continuation(_continuation)
-_POINTER = struct.Struct("@P")
 _CONTINUATION = struct.pack("@PPP", ctypes.cast(_continue, ctypes.c_void_p).value, 0, 0)
 """`wasmtime_async_continuation_t`: the callback, its environment, its finalizer."""
 _OURS = (b"host error", 10)

@@ -18,12 +18,12 @@ from collections import deque
 from dataclasses import dataclass
 
 import anyio
-import anyio.lowlevel
 
 from desk.bus import codec
 from desk.bus.envelope import APP, MAX_HOPS, DeadLetter, Envelope, Origin, Reply
 from desk.bus.errors import DeadlineExceeded, NoReceiver, TooManyHops, Unavailable
 from desk.bus.mailbox import DEFAULT_CAPACITY, Mailbox
+from desk.bus.pace import Pace
 from desk.bus.subjects import Pattern, check_subject
 from desk.bus.subscription import Subscription
 from desk.bus.types import InvalidValue, Signature
@@ -38,9 +38,6 @@ MAX_ARGUMENT = 16 << 20
 
 DEAD_LETTERS_KEPT, DEAD_BYTES_KEPT = 1_000, 16 << 20
 """The oldest dead letters are forgotten beyond so many, or so many bytes of payload; `statistics().dead` goes on counting."""
-
-_BREATH = 0.001
-"""Seconds after which a sender that never had to wait yields to the event loop: others have work, and it may be cancelled."""
 
 _ROUTES_CACHED = 4_096
 """Subjects whose subscribers are remembered. Forgotten all at once: they are cheap to find again."""
@@ -72,12 +69,13 @@ class Bus:
 
     def __init__(self, tracing: Tracing | None = None) -> None:
         self._tracing = tracing or Tracing.off()
+        self.pace = Pace()
+        """For all who send and all who handle: senders that never have to wait give others a turn, and may be cancelled."""
         self._subscriptions: list[Subscription] = []
         self._services: dict[str, Service] = {}
         self._routes: dict[str, tuple[Subscription, ...]] = {}
         self._ids = itertools.count(1)
         self._published = self._requested = self._delivered = self._dead = 0
-        self._breathed = 0.0
         self.dead_letters: deque[DeadLetter] = deque()
         self._dead_bytes = 0
 
@@ -134,7 +132,7 @@ class Bus:
             receivers = 0
             span.set(names.MESSAGE_ID, str(envelope.id))
             for subscription in self._route(subject):
-                await self._breathe()
+                await self.pace.breathe()
                 if subscription.cancelled:
                     continue
                 try:
@@ -190,8 +188,9 @@ class Bus:
         type; the receiver was not asked), `NoReceiver`, `Unavailable`, `DeadlineExceeded`, `TooManyHops`, or the
         receiver's own error. Cancelling the caller abandons the answer; the receiver is not interrupted.
         """
-        await self._breathe()
         service = self.service(subject)
+        if time.monotonic() >= self.pace.until:
+            await self.pace.breathe()
         try:
             payload = service.signature.lower_args(args, max_size=MAX_ARGUMENT)
         except InvalidValue as error:
@@ -200,14 +199,14 @@ class Bus:
         _check_hops(origin, subject)
         began, limit = time.monotonic(), origin.deadline
         if deadline is not None:
-            limit = min(began + deadline, float("inf") if limit is None else limit)
+            limit = began + deadline if limit is None else min(began + deadline, limit)
         with self._tracing.span(names.REQUEST, subject, parent=origin.traceparent) as span:
             self._requested += 1
-            traceparent = span.traceparent or origin.traceparent
-            onward = Origin(origin.sender, origin.chain, origin.hops, traceparent, limit)
             reply = Reply()
-            envelope = Envelope(next(self._ids), subject, payload, onward, traceparent, reply)
-            span.set(names.MESSAGE_ID, str(envelope.id))
+            traceparent = span.traceparent or origin.traceparent
+            envelope = Envelope(next(self._ids), subject, payload, origin, traceparent, reply, limit)
+            if self._tracing.on:
+                span.set(names.MESSAGE_ID, str(envelope.id))
             taken = service.mailbox.offer(envelope)
             if taken and reply.settled:  # the receiver was idle, and has answered already
                 self._delivered += 1
@@ -226,12 +225,6 @@ class Bus:
             return await reply.wait()
         finally:
             reply.abandon()
-
-    async def _breathe(self) -> None:
-        now = time.monotonic()
-        if now - self._breathed > _BREATH:
-            self._breathed = now
-            await anyio.lowlevel.checkpoint()
 
     # -- letters nobody could take
 

@@ -8,7 +8,9 @@ so that a guest gets them without another look; and it carries a `Reply`, which 
 messages it descends from, which span it belongs to, and until when an answer is of use.
 """
 
+import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import anyio
 
@@ -29,7 +31,7 @@ class Origin:
     traceparent: str | None = None
     """The sender's span, in W3C Trace Context form; None: the current span of the embedding app, if it has one."""
     deadline: float | None = None
-    """When an answer is of no more use, on `time.monotonic()`'s clock, in seconds."""
+    """When the one it is sent for has no more use of an answer, on `time.monotonic()`'s clock, in seconds."""
 
 
 APP = Origin()
@@ -81,9 +83,8 @@ class Reply:
         return self.value
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """One message on its way. Immutable: subscribers of one event share it."""
+class Envelope(NamedTuple):
+    """One message on its way. Immutable: subscribers of one event share it. A tuple, since one is made for each message."""
 
     id: int
     """Unique on this bus, rising in the order of sending."""
@@ -95,13 +96,26 @@ class Envelope:
     """The span of the publish or request, parent of the span that processes it."""
     reply: Reply | None = None
     """Where a request wants its answer; None for an event."""
+    deadline: float | None = None
+    """When an answer is of no more use, on `time.monotonic()`'s clock, in seconds; None: it never is."""
     attempt: int = 1
 
     @property
     def size(self) -> int:
         """Bytes of payload."""
-        payload = self.payload
-        return len(payload) if isinstance(payload, bytes) else sum(len(p) for p in payload if isinstance(p, bytes))
+        if isinstance(self.payload, bytes):
+            return len(self.payload)
+        size = 0
+        for part in self.payload:
+            if isinstance(part, bytes):
+                size += len(part)
+        return size
+
+    def unwanted(self) -> bool:
+        """Whether nobody has use for an answer any more: then the receiver need not begin."""
+        return (self.deadline is not None and self.deadline <= time.monotonic()) or (
+            self.reply is not None and self.reply.settled
+        )
 
 
 @dataclass(frozen=True, slots=True)

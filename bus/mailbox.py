@@ -1,8 +1,12 @@
 """The bounded queue of one receiver.
 
 `put` waits while the box is full, in order of arrival: that is the back-pressure which slows a publisher down to its
-slowest subscriber, instead of filling memory. `take` waits while it is empty; there is one taker. Both are safe to cancel:
-an envelope is either taken or still in the box, and a cancelled `put` has either put its envelope or not at all.
+slowest subscriber, instead of filling memory. Full is a number of envelopes or of bytes of their payloads, whichever comes
+first. A small envelope does not overtake a large one that waits. One that is larger than the whole box goes in when the box
+is empty: it would wait for ever otherwise, and how large a message may be is not for the receiver's mailbox to say.
+
+`take` waits while it is empty; there is one taker. Both are safe to cancel: an envelope is either taken or still in the box,
+and a cancelled `put` has either put its envelope or not at all.
 
 An idle receiver may also take an envelope *at once*, on the sender's task (`on_idle`): a hop through the box and back costs
 more than most calls. Order is not changed by it: that way is closed as long as anything is in the box.
@@ -22,12 +26,16 @@ from desk.bus.errors import Unavailable
 DEFAULT_CAPACITY = 256
 """Envelopes. Small enough that a stuck receiver is noticed early, large enough to take a burst without waiting."""
 
+DEFAULT_BYTES = 16 << 20
+"""Bytes of payload. As many as one argument of a request may have."""
+
 
 @dataclass(frozen=True, slots=True)
 class MailboxStatistics:
     """A snapshot; `peak` helps to choose a capacity from a real run."""
 
     queued: int
+    queued_bytes: int
     waiting: int
     accepted: int
     peak: int
@@ -36,10 +44,11 @@ class MailboxStatistics:
 class _Putting:
     """One who waits to put: until there is room (then it is accepted), or the box closes."""
 
-    __slots__ = ("accepted", "envelope", "over")
+    __slots__ = ("accepted", "envelope", "over", "size")
 
-    def __init__(self, envelope: Envelope) -> None:
+    def __init__(self, envelope: Envelope, size: int) -> None:
         self.envelope = envelope
+        self.size = size
         self.over = anyio.Event()
         self.accepted = False
 
@@ -47,12 +56,16 @@ class _Putting:
 class Mailbox:
     """See the module's docstring. `name` is the receiver's, for errors and statistics."""
 
-    def __init__(self, name: str, capacity: int = DEFAULT_CAPACITY) -> None:
+    def __init__(self, name: str, capacity: int = DEFAULT_CAPACITY, max_bytes: int = DEFAULT_BYTES) -> None:
         if capacity < 1:
             raise ValueError(f"a mailbox holds at least 1 envelope, not {capacity}")
+        if max_bytes < 1:
+            raise ValueError(f"a mailbox holds at least 1 byte, not {max_bytes}")
         self.name = name
         self.capacity = capacity
-        self._queue: deque[Envelope] = deque()
+        self.max_bytes = max_bytes
+        self._queue: deque[tuple[Envelope, int]] = deque()  # with their sizes
+        self._bytes = 0
         self._putting: deque[_Putting] = deque()
         self._arrival: anyio.Event | None = None
         self._woken = False
@@ -63,30 +76,33 @@ class Mailbox:
         self._peak = 0
 
     def __repr__(self) -> str:
-        """Like `<Mailbox weather-widget: 3 of 256, 0 waiting, 41 accepted>`."""
+        """Like `<Mailbox weather-widget: 3 of 256, 1,200 bytes, 0 waiting, 41 accepted>`."""
         state = "closed, " if self._closed else ""
         return (
-            f"<Mailbox {self.name}: {state}{len(self._queue)} of {self.capacity}, "
+            f"<Mailbox {self.name}: {state}{len(self._queue)} of {self.capacity}, {self._bytes:,} bytes, "
             f"{len(self._putting)} waiting, {self._accepted} accepted>"
         )
 
     def statistics(self) -> MailboxStatistics:
         """How full it is, how many wait to put, how many it has accepted, and the most it has held."""
-        return MailboxStatistics(len(self._queue), len(self._putting), self._accepted, self._peak)
+        return MailboxStatistics(len(self._queue), self._bytes, len(self._putting), self._accepted, self._peak)
 
     async def put(self, envelope: Envelope) -> None:
         """Wait for room, then put. Raises `Unavailable` if the box is, or gets, closed."""
-        if not self._closed and len(self._queue) < self.capacity:  # then nobody waits to put
-            self._accept(envelope)
+        payload = envelope.payload
+        size = len(payload) if type(payload) is bytes else envelope.size
+        if not self._putting and not self._closed and self._has_room(size):
+            self._accept(envelope, size)
             return
         self._check_open()
-        putting = _Putting(envelope)
+        putting = _Putting(envelope, size)
         self._putting.append(putting)
         try:
             await putting.over.wait()
         finally:
             if putting in self._putting:  # cancelled while still waiting
                 self._putting.remove(putting)
+                self._admit()  # if it was the first, those behind it may be smaller
         if not putting.accepted:  # the box may have closed since it was, which is then not the putter's business
             self._check_open()
 
@@ -112,19 +128,18 @@ class Mailbox:
             self._check_open()
             self._arrival = anyio.Event()
             await self._arrival.wait()
-        envelope = self._queue.popleft()
+        envelope, size = self._queue.popleft()
+        self._bytes -= size
         if self._putting:
-            putting = self._putting.popleft()
-            self._accept(putting.envelope)
-            putting.accepted = True
-            putting.over.set()
+            self._admit()
         return envelope
 
     def close(self) -> list[Envelope]:
         """Refuse all further envelopes and give back those that were accepted and not taken. Idempotent."""
         self._closed = True
-        left = list(self._queue)
+        left = [envelope for envelope, _ in self._queue]
         self._queue.clear()
+        self._bytes = 0
         for putting in self._putting:
             putting.over.set()
         self._putting.clear()
@@ -132,8 +147,21 @@ class Mailbox:
             self._arrival.set()
         return left
 
-    def _accept(self, envelope: Envelope) -> None:
-        self._queue.append(envelope)
+    def _has_room(self, size: int) -> bool:
+        queued = len(self._queue)
+        return not queued or (queued < self.capacity and self._bytes + size <= self.max_bytes)
+
+    def _admit(self) -> None:
+        """Accept those who wait to put, in order, up to the first that has no room."""
+        while self._putting and self._has_room(self._putting[0].size):
+            putting = self._putting.popleft()
+            self._accept(putting.envelope, putting.size)
+            putting.accepted = True
+            putting.over.set()
+
+    def _accept(self, envelope: Envelope, size: int) -> None:
+        self._queue.append((envelope, size))
+        self._bytes += size
         self._accepted += 1
         self._peak = max(self._peak, len(self._queue))
         if self._arrival is not None:

@@ -228,9 +228,10 @@ class _Reader:
             raise scan.error("too many values", expected=f"at most {self._limits.nodes} in a text")
         if (name := scan.name()) is not None:
             return self._named(name, pos, start)
-        if scan.next in NUMBER_START or scan.looking_at("b'"):
+        character = scan.next
+        if character in NUMBER_START or scan.looking_at("b'"):
             return number_or_range(scan)
-        match scan.next:
+        match character:
             case '"' | "r":
                 return string(scan)
             case "'":

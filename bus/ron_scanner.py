@@ -51,7 +51,7 @@ class Scanner:
 
     def take(self, token: str) -> bool:
         """Moves over `token` if it is next, and says whether it was."""
-        if not self.looking_at(token):
+        if not self.text.startswith(token, self.at):
             return False
         self.at += len(token)
         return True
@@ -104,17 +104,17 @@ class Scanner:
     def skip_space(self) -> None:
         """Moves over white space and comments; `/* */` nest, `//` ends at a line feed only."""
         while True:
-            self.take_all(_SPACE)
-            start = self.at
+            space = _SPACE.match(self.text, self.at)
+            start = self.at = space.end() if space else self.at
+            if not self.text.startswith("/", start):
+                return
             if self.take("//"):
                 line_feed = self.text.find("\n", self.at)
                 self.at = len(self.text) if line_feed < 0 else line_feed
             elif self.take("/*"):
                 self._skip_block_comment(start)
-            elif self.looking_at("/"):
-                raise self.unexpected("`//` or `/*`, which begin a comment", at=start + 1)
             else:
-                return
+                raise self.unexpected("`//` or `/*`, which begin a comment", at=start + 1)
 
     def _skip_block_comment(self, start: int) -> None:
         depth = 1
@@ -132,16 +132,14 @@ class Scanner:
         `r#` it is one or more of XID_Continue and `.+-`.
         """
         start = self.at
-        if _LITERAL_LIKE_A_NAME.match(self.text, start):
+        if not self.text[start : start + 1].isidentifier() or _LITERAL_LIKE_A_NAME.match(self.text, start):
             return None
-        if self.looking_at("r#"):
+        if self.text.startswith("r#", start):
             end = self._name_end(start + 2, _ASCII_RAW_NAME)
             if end == start + 2:
                 return None
             self.at = end
             return Name(self.text[start + 2 : end], raw=True)
-        if not self.next.isidentifier():
-            return None
         self.at = self._name_end(start, _ASCII_NAME)
         return Name(self.text[start : self.at], raw=False)
 
@@ -159,7 +157,7 @@ class Scanner:
         """Where the characters end that may go on a name, from offset `at` on."""
         while match := ascii_part.match(self.text, at):
             at = match.end()
-            if at == len(self.text) or not _continues_name(self.text[at]):
+            if at == len(self.text) or self.text[at].isascii() or not _continues_name(self.text[at]):
                 break
             at += 1
         return at

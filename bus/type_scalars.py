@@ -216,9 +216,13 @@ class Bytes(Type):
     from_wire = to_wire
 
     def to_raw(self, value: object, max_size: int) -> bytes:
+        if type(value) is bytes and len(value) <= max_size:  # the usual case, without a copy
+            return value
         return bytes(self.payload(self.to_wire(value), max_size))
 
     def from_raw(self, raw: Raw, max_size: int) -> bytes:
+        if type(raw) is bytes and len(raw) <= max_size:
+            return raw
         return bytes(self.payload(raw, max_size))
 
 

@@ -8,8 +8,8 @@ Between tasks a trace travels as text in the envelope, never through context var
 long before the message was sent and knows nothing of its sender. Inside the `with` the span is also OpenTelemetry's
 current span, so that what a provider uses (an instrumented HTTP client, say) hangs below it by itself.
 
-Two rules hold for a `with` of these: enter and leave it in the same task, and do not `yield` inside it. A generator
-would leave its span behind as the current span of whoever iterates.
+Two rules hold for a `with` of these: enter and leave it in the same task (or `detach` it in one and `attach` it in another),
+and do not `yield` inside it. A generator would leave its span behind as the current span of whoever iterates.
 
 What comes from an extension ends up in attributes, so it is bounded here, and made encodable: one lone surrogate or
 one integer beyond 64 bits would otherwise cost the whole batch of spans it is exported with.
@@ -53,6 +53,12 @@ class Span:
     def fail(self, error_type: str, description: str = "") -> None:
         """The act failed, though no exception leaves the `with`. `error_type` is one of few: a class, a code."""
 
+    def detach(self) -> None:
+        """Inside the `with`: this task goes no further with the act. Another one may `attach`, and leave the `with` for it."""
+
+    def attach(self) -> None:
+        """The act goes on in this task."""
+
     def __enter__(self) -> Self:
         return self
 
@@ -70,16 +76,13 @@ class Tracing:
     set up is left alone.
     """
 
-    __slots__ = ("_close", "_tracer")
+    __slots__ = ("_close", "_tracer", "on")
 
     def __init__(self, provider: trace.TracerProvider | None, close: Callable[[], bool] | None = None) -> None:
         self._tracer = None if provider is None else provider.get_tracer("desk")
         self._close = close
-
-    @property
-    def on(self) -> bool:
+        self.on = provider is not None
         """Whether anything is recorded. For whoever would otherwise compute what nobody reads."""
-        return self._tracer is not None
 
     @classmethod
     def off(cls) -> Self:
@@ -154,11 +157,17 @@ class _RecordedSpan(Span):
         self._span = self._tracer.start_span(
             self._act.name(target), _context_of(self._parent), self._act.kind, attributes, record_exception=False
         )
-        self._token = otel.attach(trace.set_span_in_context(self._span))
+        self.attach()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def detach(self) -> None:
         otel.detach(self._token)
+
+    def attach(self) -> None:
+        self._token = otel.attach(trace.set_span_in_context(self._span))
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.detach()
         if error is not None and self._span.is_recording():
             self._record(error)
         self._span.end()

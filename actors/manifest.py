@@ -11,12 +11,14 @@
         publishes: {"weather.summary": string},
         permissions: {network: ["api.weather.com"], filesystem: ["read:/var/cache/weather"]},
         limits: {memory: "16MiB", wall_ms: 500},
+        profile: "image",
     )
 
 `name` and `api_version` are required, and the struct may leave out its name. An export takes the types in `params` (which
 may be named: `(width: i32, height: i32)`) and gives `ret`, or nothing. Listening is a pattern of subjects and the export
 that takes the events, publishing a subject and the type of its events; both ask for the permission to do so, it need not be
-said twice. Limits can only be lowered.
+said twice. Limits can only be lowered. The profile is `small`, or `image` for guests with megabytes of initial data, or
+`deterministic` for those that do the same in every run; the operator may choose another.
 
 A manifest is an attack until proven otherwise: its size, depth and every number in it are bounded, and what is not known
 is an error, because an author who wrote it meant something by it. What is known, but not acted upon yet, is listed in
@@ -27,6 +29,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
+from desk.actors.engine.profiles import SMALL
 from desk.actors.manifest_fields import API_VERSIONS, NOT_YET, READERS, ManifestFields
 from desk.actors.manifest_place import ManifestError, Place
 from desk.bus import ron
@@ -61,6 +64,8 @@ class Manifest:
     """Subject to the type of its events."""
     limits: Mapping[str, int] = field(default_factory=dict[str, int])
     """Keys of `Limits`, in its units."""
+    profile: str = SMALL.name
+    """How its engine is configured: one of `PROFILES` in `engine/profiles.py`."""
     hot_reload: bool | None = None
     notices: tuple[str, ...] = field(default=(), compare=False)
     """Sentences about what was accepted, although nothing acts on it yet."""
@@ -95,6 +100,7 @@ class Manifest:
             "subscribes": dict(self.subscribes),
             "publishes": {subject: str(type_) for subject, type_ in self.publishes.items()},
             "limits": dict(self.limits),
+            "profile": self.profile,
             "hot_reload": self.hot_reload,
             "notices": list(self.notices),
         }

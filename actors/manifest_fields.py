@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TypedDict
 
+from desk.actors.engine.profiles import PROFILES
 from desk.actors.limits import MIB, QUANTITY, Quantity
 from desk.actors.manifest_place import Place
 from desk.bus import ron
@@ -61,6 +62,7 @@ class ManifestFields(TypedDict, total=False):
     subscribes: Mapping[str, str]
     publishes: Mapping[str, Type]
     limits: Mapping[str, int]
+    profile: str
     hot_reload: bool
 
 
@@ -216,6 +218,13 @@ def _read_limit(place: Place, example: str, units: Mapping[str, int], highest: i
     return number
 
 
+def _read_profile(place: Place) -> str:
+    profile = place.string('a profile of the engine as a string, as in "small"', 64)
+    if profile not in PROFILES:
+        raise place.unknown("profile", profile, PROFILES)
+    return profile
+
+
 READERS: Mapping[str, Callable[[Place], object]] = {
     "name": _read_name,
     "api_version": _read_api_version,
@@ -226,6 +235,7 @@ READERS: Mapping[str, Callable[[Place], object]] = {
     "subscribes": _read_subscribes,
     "publishes": _read_publishes,
     "limits": _read_limits,
+    "profile": _read_profile,
     "hot_reload": Place.boolean,
 }
 """The reader of each field that has a meaning; its keys are those of `ManifestFields`."""

@@ -124,6 +124,9 @@ store_limiter = _brief("wasmtime_store_limiter", None, c_void_p, c_int64, c_int6
 set_epoch_deadline = _brief("wasmtime_context_set_epoch_deadline", None, c_void_p, c_uint64)
 # The header says that this one returns an error; the library returns nothing, and reading it crashes.
 epoch_yield = _brief("wasmtime_context_epoch_deadline_async_yield_and_update", None, c_void_p, c_uint64)
+# Fuel, in stores of engines whose profile has it; in any other both return an error. A new store has none.
+_set_fuel = _brief("wasmtime_context_set_fuel", c_void_p, c_void_p, c_uint64)
+_get_fuel = _brief("wasmtime_context_get_fuel", c_void_p, c_void_p, POINTER(c_uint64))
 increment_epoch = _prototype("wasmtime_engine_increment_epoch", None, c_void_p)
 
 # Instances and what they export.
@@ -189,3 +192,15 @@ def check(error: int | None) -> None:
     """Raise what a C function returned as `wasmtime_error_t*`; for set-up calls that only a mistake of ours makes fail."""
     if error:
         raise take_error(error)
+
+
+def set_fuel(context: int, fuel: int) -> None:
+    """Give a store so much fuel, whatever it had; `fuel` from 0 to 2**64 - 1. Not while its guest runs."""
+    check(_set_fuel(context, fuel))
+
+
+def get_fuel(context: int) -> int:
+    """How much fuel a store has left; 0 after `out_of_fuel`."""
+    left = c_uint64()
+    check(_get_fuel(context, left))
+    return left.value

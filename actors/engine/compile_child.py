@@ -17,6 +17,7 @@ import sys
 import wasmtime
 
 from desk.actors.engine.configuration import configuration, one_line
+from desk.actors.engine.profiles import PROFILES, Profile
 
 HEADER = struct.Struct("<BQ")
 MADE, REFUSED, OUT_OF_MEMORY = range(3)
@@ -26,10 +27,10 @@ _NICENESS = 5
 
 
 def main() -> None:
-    """Compile, and end the process. `sys.argv` has the memory in bytes, and the time in seconds."""
+    """Compile, and end the process. `sys.argv` has the memory in bytes, the time in seconds, and the profile's name."""
     _confine(int(sys.argv[1]), float(sys.argv[2]))
     try:
-        kind, answer = _compile(sys.stdin.buffer.read())
+        kind, answer = _compile(sys.stdin.buffer.read(), PROFILES[sys.argv[3]])
     except MemoryError:
         kind, answer = OUT_OF_MEMORY, b""
     sys.stdout.buffer.write(HEADER.pack(kind, len(answer)))
@@ -49,8 +50,8 @@ def _confine(memory: int, seconds: float) -> None:
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
-def _compile(wasm: bytes) -> tuple[int, bytes | bytearray]:
+def _compile(wasm: bytes, profile: Profile) -> tuple[int, bytes | bytearray]:
     try:
-        return MADE, wasmtime.Module(wasmtime.Engine(configuration()), wasm).serialize()
+        return MADE, wasmtime.Module(wasmtime.Engine(configuration(profile)), wasm).serialize()
     except wasmtime.WasmtimeError as error:
         return REFUSED, one_line(error).encode()

@@ -21,13 +21,14 @@ import anyio
 from anyio.abc import ByteSendStream, Process
 
 from desk.actors.engine.compile_child import HEADER, MADE, OUT_OF_MEMORY, REFUSED
+from desk.actors.engine.profiles import Profile
 from desk.actors.errors import CompileFailed, Refused
 from desk.bus.errors import DeskError
 
 Failure: TypeAlias = Callable[[str], DeskError]
 """Why there is no machine code: makes the error for the extension of that name."""
 
-_MAIN = "import sys; sys.path[:] = sys.argv[3:]; from desk.actors.engine.compile_child import main; main()"
+_MAIN = "import sys; sys.path[:] = sys.argv[4:]; from desk.actors.engine.compile_child import main; main()"
 
 _GRACE = 2.0
 """Seconds after which a child ends itself, if the parent has not killed it by then."""
@@ -36,21 +37,28 @@ _NO_MEMORY = b"memory allocation of"
 """What Rust prints when an allocation fails, before it aborts the process."""
 
 
-def command(memory: int, seconds: float) -> list[str]:
-    """The command line of a child that limits itself to so many bytes, and ends itself after so many seconds."""
+def command(profile: Profile, memory: int, seconds: float) -> list[str]:
+    """The command line of a child that compiles for engines of that profile, limits itself to so many bytes, and ends itself
+    after so many seconds.
+    """
     path = (entry for entry in sys.path if os.path.isabs(entry))
-    return [sys.executable, "-I", "-c", _MAIN, str(memory), str(seconds), *path]
+    return [sys.executable, "-I", "-c", _MAIN, str(memory), str(seconds), profile.name, *path]
 
 
-async def compile_in_child(wasm: bytes, *, compile_ms: int, compile_memory: int) -> bytearray | Failure:
-    """The machine code for `wasm`, or why there is none. When this returns or is cancelled, the child is gone."""
+async def compile_in_child(
+    wasm: bytes, profile: Profile, *, compile_ms: int, compile_memory: int
+) -> bytearray | Failure:
+    """The machine code for `wasm` in engines of that profile, or why there is none.
+
+    When this returns or is cancelled, the child is gone.
+    """
     seconds = compile_ms / 1000
     output, errors = bytearray(), bytearray()
     with anyio.CancelScope(shield=True) as scope:  # at first: asyncio would lose a process whose start is cancelled
         try:
             # A session of its own: Ctrl-C is for the host, which kills its children.
             process = await anyio.open_process(
-                command(compile_memory, seconds + _GRACE), stdin=subprocess.PIPE, start_new_session=True
+                command(profile, compile_memory, seconds + _GRACE), stdin=subprocess.PIPE, start_new_session=True
             )
         except OSError as error:
             return _failed(f"the compiler's process ({sys.executable}) could not be started: {error}")

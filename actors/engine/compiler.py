@@ -1,8 +1,9 @@
-"""Programs for a host: from the cache, or compiled in a child process, once for everyone who asks at the same time.
+"""Programs for a host's engines: from the cache, or compiled in a child process, once for all who ask at the same time.
 
-What is in the cache is loaded at once, on the caller's task: 0.1 ms, and 0.6 ms more for each MB that must be hashed. Anything
-else is a job of the compiler's own task group, so that cancelling one caller does not take it from the others; the last
-one who leaves cancels it. A job that takes long says so on the logger `desk.actors.compiler`, every few seconds.
+What is in use or in the cache is there at once, on the caller's task: in less than 0.1 ms, and 0.6 ms more for each MB if the
+bytes must be hashed here. Anything else is a job of the compiler's own task group, so that cancelling one caller does not take
+it from the others; the last one who leaves cancels it. A job that takes long says so on the logger `desk.actors.compiler`,
+every few seconds.
 
 The limits are the host's, not the extension's: nothing of it runs yet. How the child is limited: `compile_process.py`.
 """
@@ -20,6 +21,7 @@ import wasmtime
 from desk.actors.engine.compile_process import Failure, compile_in_child
 from desk.actors.engine.configuration import one_line
 from desk.actors.engine.engine import Engine, Program
+from desk.actors.engine.modulecache import digest
 from desk.actors.errors import CompileFailed, Refused
 from desk.bus.type_base import InvalidValue, describe
 
@@ -57,6 +59,8 @@ class _Job:
     name: str
     """The extension that asked first, for the log."""
     wasm: bytes
+    digest: str
+    engine: Engine
     waiters: int = 0
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     done: anyio.Event = field(default_factory=anyio.Event)
@@ -67,21 +71,24 @@ class _Job:
 class Compiler:
     """See the module's docstring. `async with` it, around everything that uses it; leaving kills what is still compiling."""
 
-    def __init__(self, engine: Engine, limits: CompileLimits | None = None) -> None:
+    def __init__(self, limits: CompileLimits | None = None) -> None:
         self.limits = limits or CompileLimits()
-        self._engine = engine
-        self._jobs: dict[bytes, _Job] = {}
+        self._jobs: dict[tuple[Engine, str], _Job] = {}
         self._room = anyio.Semaphore(self.limits.compile_at_once)
         self._tasks = anyio.create_task_group()
 
-    async def program(self, name: str, wasm: bytes) -> Program:
-        """The program for checked bytes. Raises `Refused` if they do not validate, and `CompileFailed`."""
-        program = self._engine.cached(name, wasm)
+    async def program(self, engine: Engine, name: str, wasm: bytes, wasm_digest: str | None = None) -> Program:
+        """The program of an engine for checked bytes. Raises `Refused` if they do not validate, and `CompileFailed`.
+
+        Who has the bytes' `modulecache.digest` already, for example from a thread, gives it: hashing is most of the time.
+        """
+        wasm_digest = wasm_digest or digest(wasm)
+        program = engine.cached(name, wasm_digest)
         if program is not None:
             return program
-        job = self._jobs.get(wasm)
+        job = self._jobs.get((engine, wasm_digest))
         if job is None:
-            job = self._jobs[wasm] = _Job(name, wasm)
+            job = self._jobs[engine, wasm_digest] = _Job(name, wasm, wasm_digest, engine)
             self._tasks.start_soon(self._run, job, name=f"compile {name}")
         job.waiters += 1
         try:
@@ -112,12 +119,15 @@ class Compiler:
 
     async def _compile(self, job: _Job) -> Program | Failure:
         compiled = await compile_in_child(
-            job.wasm, compile_ms=self.limits.compile_ms, compile_memory=self.limits.compile_memory
+            job.wasm,
+            job.engine.profile,
+            compile_ms=self.limits.compile_ms,
+            compile_memory=self.limits.compile_memory,
         )
         if not isinstance(compiled, bytearray):
             return compiled
         try:
-            return await anyio.to_thread.run_sync(self._engine.install, job.name, job.wasm, compiled)
+            return await anyio.to_thread.run_sync(job.engine.install, job.name, job.digest, compiled)
         except Refused as refused:
             return partial(Refused, reasons=refused.reasons)
         except wasmtime.WasmtimeError as error:
@@ -133,8 +143,9 @@ class Compiler:
             )
 
     def _forget(self, job: _Job) -> None:
-        if self._jobs.get(job.wasm) is job:  # and not one that was begun after all had left this one
-            del self._jobs[job.wasm]
+        key = job.engine, job.digest
+        if self._jobs.get(key) is job:  # and not one that was begun after all had left this one
+            del self._jobs[key]
 
     async def __aenter__(self) -> Self:
         """The compiler, ready."""

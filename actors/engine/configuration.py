@@ -2,12 +2,15 @@
 
 The configuration is fixed here, because a bad combination is not an error in wasmtime but an abort of the process:
 `max_wasm_stack` must be below the fiber's stack size, for example. Compiled code is only accepted by an engine with the
-configuration (and the `WASMTIME_*` environment variables) it was compiled with. The file imports nothing but wasmtime, which
-is most of what it takes to start the compiler's process.
+configuration (and the `WASMTIME_*` environment variables) it was compiled with. What may differ from engine to engine is the
+*profile* (profiles.py). The file imports nothing else but wasmtime, which is most of what it takes to start the compiler's
+process.
 """
 
 import wasmtime
 from wasmtime import _ffi as ffi  # pyright: ignore[reportPrivateUsage]
+
+from desk.actors.engine.profiles import Profile
 
 WASM_STACK = 256 * 1024
 """Bytes of a fiber's stack that wasm frames may use; deeper recursion is a `stack_overflow` trap. About 8,000 small frames."""
@@ -33,22 +36,35 @@ _OFF = (
 """Proposals that no guest toolchain we support needs: each is attack surface, or breaks "one 32-bit memory per instance"."""
 
 
-def configuration() -> wasmtime.Config:
+def settings(profile: Profile) -> dict[str, bool | int]:
+    """Everything that is set, under wasmtime's names. Machine code depends on it: the module cache has it in its keys."""
+    return {
+        "epoch_interruption": True,
+        # Bounds and overflow checks in the code instead of SIGSEGV: a later `faulthandler.enable()` by the embedding app would
+        # take that signal over, and then a guest's bad access would end the process. Costs 6-11 %.
+        "signals_based_traps": False,
+        "max_wasm_stack": WASM_STACK,
+        "async_stack_size": FIBER_STACK,
+        # The memory's base address must never change: `Memory` keeps it.
+        "memory_reservation": 4 << 30,
+        "memory_may_move": False,
+        "memory_init_cow": profile.copy_on_write,
+        "consume_fuel": profile.fuel,
+        "cranelift_nan_canonicalization": profile.canonical_nan,
+        "wasm_relaxed_simd": False,  # its results differ from processor to processor, which no profile wants
+        **dict.fromkeys(_OFF, False),
+    }
+
+
+def configuration(profile: Profile) -> wasmtime.Config:
     """A new configuration, for one engine."""
     config = wasmtime.Config()
-    config.epoch_interruption = True
-    # Bounds and overflow checks in the code instead of SIGSEGV: a later `faulthandler.enable()` by the embedding app would
-    # take that signal over, and then a guest's bad access would end the process. Costs 6-11 %.
-    config.signals_based_traps = False
-    config.max_wasm_stack = WASM_STACK
-    ffi.wasmtime_config_async_stack_size_set(config.ptr(), FIBER_STACK)
-    # The memory's base address must never change: `Memory` keeps it.
-    config.memory_reservation = 4 << 30
-    config.memory_may_move = False
-    config.memory_init_cow = False  # small data: copying it is cheaper than two more memory maps for each instance
-    config.wasm_relaxed_simd = False
-    for proposal in _OFF:
-        setattr(config, proposal, False)
+    for name, value in settings(profile).items():
+        if name == "async_stack_size":  # the only one that wasmtime-py has no property for
+            ffi.wasmtime_config_async_stack_size_set(config.ptr(), value)
+        else:
+            getattr(wasmtime.Config, name)  # a name that it does not know would be set, too, and do nothing
+            setattr(config, name, value)
     return config
 
 

@@ -22,8 +22,10 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from desk.actors.engine import capi, traps
+from desk.actors.engine.capacity import ANY, Capacity
 from desk.actors.engine.engine import Engine, Program
-from desk.actors.engine.hostcalls import GuestFault, Polled, current, room
+from desk.actors.engine.hostcalls import Polled, current, room
+from desk.actors.engine.memory import Memory
 from desk.actors.limits import MAX_TABLES, Limits
 
 State = Literal["idle", "running", "polling", "dead"]
@@ -40,56 +42,6 @@ _ARRAYS: dict[str, Any] = {
 
 _PAYLOAD = 8
 """Where in a `wasmtime_val_t` the number is; the kind is in byte 0."""
-
-
-class Memory:
-    """The guest's linear memory. Every access is checked against its size now; a bad pointer is a `GuestFault`."""
-
-    __slots__ = ("_bytes", "_context", "_pointer", "_size", "_struct", "_view")
-
-    def __init__(self, context: int, struct_: capi.Memory) -> None:
-        self._context = context
-        self._struct = struct_  # keeps the pointer below alive
-        self._pointer = ctypes.addressof(struct_)
-        self._map()
-
-    def _map(self) -> None:
-        """Look the memory up. It never moves and never shrinks, so that is done only when it may have grown.
-
-        Slices of these two copy three times faster than `string_at` and `memmove`. They own nothing: `close` takes them
-        away when the instance dies.
-        """
-        self._size: int = capi.memory_data_size(self._context, self._pointer)
-        base: int = capi.memory_data(self._context, self._pointer) or 0
-        self._bytes: Any = (ctypes.c_char * self._size).from_address(base)
-        self._view = memoryview(self._bytes).cast("B")
-
-    def close(self) -> None:
-        """Forget where it was: it is about to be freed."""
-        self._context, self._size, self._bytes, self._view = 0, 0, b"", memoryview(bytearray())
-
-    def read(self, pointer: int, length: int) -> bytes:
-        """A copy of `length` bytes at `pointer` (both unsigned). Check `length` against a limit of yours before."""
-        end = pointer + length
-        if end > self._size:
-            self._check_again(pointer, length)
-        return self._bytes[pointer:end]
-
-    def write(self, pointer: int, data: bytes) -> None:
-        """Put `data` at `pointer` (unsigned)."""
-        end = pointer + len(data)
-        if end > self._size:
-            self._check_again(pointer, len(data))
-        self._view[pointer:end] = data
-
-    def _check_again(self, pointer: int, length: int) -> None:
-        if not self._context:
-            raise RuntimeError("this memory is gone, as its instance is")
-        self._map()
-        if pointer + length > self._size:
-            raise GuestFault(
-                f"pointer {pointer:#x} + {length:,} bytes is outside the guest's memory of {self._size:,} bytes"
-            )
 
 
 class Export:
@@ -131,13 +83,20 @@ class Instance(Polled):
     future is the instantiation itself.
     """
 
-    def __init__(self, engine: Engine, program: Program, limits: Limits) -> None:
-        self._ticker = engine.ticker
+    def __init__(self, engine: Engine, program: Program, limits: Limits, capacity: Capacity = ANY) -> None:
+        capacity.claim(self)
+        self._capacity = capacity
+        self.ticker = engine.ticker
         self._program = program  # the compiled code must outlive the store
         self._store: int = capi.store_new(engine.pointer, None, None)
         self._context: int = capi.store_context(self._store)
         capi.store_limiter(self._store, limits.memory, limits.table_elements, 1, MAX_TABLES, 1)
         capi.epoch_yield(self._context, 1)
+        self._fuel = limits.fuel if program.profile.fuel else 0
+        self.fuel = 0
+        """What the call used that came to an end last, well or not; 0 where the profile does not count it."""
+        if self._fuel:
+            capi.set_fuel(self._context, self._fuel)
         self._exports: dict[str, Export] = {}
         self._memories: list[Memory] = []
         # Where a future writes its trap or its error; both null until one ends badly, and then the instance is dead.
@@ -148,6 +107,8 @@ class Instance(Polled):
         self._result = ctypes.create_string_buffer(capi.VAL_SIZE)
         self._result_pointer = ctypes.addressof(self._result)
         self._export: Export | None = None
+        self.slices = 0
+        """How many slices the call in progress, or the last one, has used up."""
         self._store_id = 0
         self._future = 0
         self.state: State = "running"
@@ -201,6 +162,9 @@ class Instance(Polled):
         if export.store_id != self._store_id:
             raise RuntimeError("an instance runs its own exports, this one is of another")
         export.prepare(arguments)
+        self.slices = 0
+        if self._fuel:
+            capi.set_fuel(self._context, self._fuel)
         self._export = export
         self.state = "running"
         self._begin(
@@ -221,32 +185,40 @@ class Instance(Polled):
         self.refresh_deadline()
 
     def refresh_deadline(self) -> None:
-        """Give the guest a whole slice: a deadline left from before the last tick would yield at the first check."""
-        ticks = self._ticker.ticks
+        """Give the guest a whole tick, and the rest of this one: a short call is not cut by a tick that happens to come."""
+        ticks = self.ticker.ticks
         if ticks != self._armed_at:
-            capi.set_epoch_deadline(self._context, 1)
+            capi.set_epoch_deadline(self._context, 2)
             self._armed_at = ticks
 
     def poll(self) -> bool:
-        """Run the guest for at most about a tick. True when the call is over; then ask `result`.
+        """Run the guest for one slice, in the event loop's thread. True when the call is over; then ask `result`.
 
         False: if `suspension` is set the guest waits for its answer, else its slice is over and it wants another.
         Raises `Trapped`, and the instance is dead.
         """
+        ticker = self.ticker
+        ticker.polls += 1
+        ticker.running += 1
+        try:
+            return self.run_slice()
+        finally:
+            ticker.running -= 1
+
+    def run_slice(self) -> bool:
+        """`poll` in any thread, for one who has told the ticker otherwise."""
         if self.state != "running":
             raise RuntimeError(f"nothing to poll: this instance is {self.state}")
         room()
-        ticker, thread = self._ticker, current.thread
+        thread = current.thread
         outer = thread.polled
         self.state = "polling"
         thread.polled = self
-        ticker.running += 1
         try:
-            if ticker.parked:
-                ticker.unpark()
+            if self.ticker.parked:
+                self.ticker.unpark()
             done: bool = capi.future_poll(self._future)
         finally:
-            ticker.running -= 1
             thread.polled = outer  # not nobody: a finalizer that ran in a callback may have polled another instance
             self.state = "dead"  # what interrupts us here leaves it to be freed: it may be over, and not to be polled
         if self.interrupt is not None:
@@ -254,7 +226,11 @@ class Instance(Polled):
             raise self.interrupt
         if not done:
             self.state = "running"
+            if self.suspension is None:
+                self.slices += 1
             return False
+        if self._fuel:
+            self.fuel = self._fuel - capi.get_fuel(self._context)
         future, self._future = self._future, 0
         capi.future_free(future)
         trap, error = self._outcome
@@ -288,6 +264,7 @@ class Instance(Polled):
             capi.future_delete(future)
         store, self._store = self._store, 0
         if store:
+            self._capacity.release(self)
             capi.store_delete(store)
 
     def __del__(self) -> None:

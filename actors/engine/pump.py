@@ -1,17 +1,14 @@
 """Driving one fiber call to its end: poll, and between polls do what the guest waits for.
 
-    done                      the call is over
-    suspended in a request    the `Server` does it in the event loop, then the guest goes on
-    its slice is over         everyone else gets a turn, then the guest its next slice
+    done                        the call is over
+    suspended in a request      the `Server` does it in the event loop, then the guest goes on
+    its slice is over           everyone else gets a turn, then the guest its next slice
+    ... again, after `PATIENCE` more        the guest goes on in a worker thread (workers.py)
 
-Two limits hold for all of it. The *wall* deadline is for whoever waits for the guest. What the guest itself waits for is cut
-short a little before, and answered as too late: a slow peer is no reason to kill the one who asked it. The *CPU*
-budget is for everyone else: processor time spent inside the guest, beyond the first slice. The ticker makes a guest that
-only computes yield once a tick, so a kill is about a tick late; with many of them, one turn of all.
-
-The *gate* gives hungry guests one slice for each turn of the event loop, in the order in which they ask: a hundred endless
-loops delay the loop by one slice, not by a hundred. Requests that are answered at once need no turn of the loop, but a guest
-that makes them all the time uses up its slice like any other.
+In the event loop, hungry guests get one slice for each turn of the loop, in the order in which they ask (`Pace.another`): a
+hundred endless loops delay the loop by one slice, not by a hundred. Requests that are answered at once need no turn of the
+loop, but a guest that makes them all the time uses up its slice like any other. A call that is expected to be long has its first
+slice in a worker already.
 """
 
 import time
@@ -19,14 +16,16 @@ from typing import Any, Protocol
 
 import anyio
 
+from desk.actors.engine.budget import Budget
 from desk.actors.engine.hostcalls import Suspension
 from desk.actors.engine.instance import Instance
 from desk.actors.engine.ticker import TICK
-from desk.actors.errors import Killed
-from desk.actors.limits import Limits
+from desk.actors.engine.workers import Workers
+from desk.bus.pace import Pace
 
-_LAST_WORD = (0.1, 0.05)
-"""What is left of the wall time when waiting ends: this share of it, or this many seconds if that is more, but at most half."""
+PATIENCE = 1
+"""Slices in the event loop after the first: most calls are over by then, and the others are worth a hop to a thread. Not 0:
+if the system takes the processor away in the middle of a short call, its slice is over before it has done anything."""
 
 
 class Server(Protocol):
@@ -41,60 +40,49 @@ class Server(Protocol):
         ...
 
 
-class Budget:
-    """What one call may use, from now on: wall time until `deadline` (`time.monotonic()`), and processor time in the guest."""
+class Pump:
+    """What calls are driven with: shared by all actors of a host."""
 
-    __slots__ = ("_limits", "_seconds", "_spent", "_wall", "deadline")
+    __slots__ = ("hungry", "pace", "workers")
 
-    def __init__(self, limits: Limits, *, starting: bool = False) -> None:
-        self._limits = limits
-        self._wall = "start_ms" if starting else "wall_ms"
-        self._seconds = (limits.start_ms if starting else limits.wall_ms) / 1000
-        self._spent = 0.0
-        self.deadline = time.monotonic() + self._seconds
+    def __init__(self, pace: Pace, workers: Workers) -> None:
+        self.pace = pace
+        self.workers = workers
+        self.hungry = 0
+        """Calls in progress that have used up a slice, or were expected to."""
 
-    @property
-    def wait_until(self) -> float:
-        """When waiting ends, so that the guest can still say something about it."""
-        share, least = _LAST_WORD
-        return self.deadline - min(self._seconds / 2, max(least, share * self._seconds))
+    async def drive(self, instance: Instance, server: Server, budget: Budget, share: int, began: float | None) -> None:
+        """Poll until the call is over. The first poll was done by the caller, who began it at `began`, and was not the last.
 
-    def spend(self, cpu: float) -> float:
-        """Count `cpu` seconds, and return the time now. Raises `Killed` if there is nothing left."""
-        now = time.monotonic()
-        self._spent += cpu
-        if self._wall == "wall_ms" and self._spent * 1000 > self._limits.cpu_ms:
-            raise self._killed("cpu_ms", "it computed longer than one message may")
-        if now > self.deadline:
-            raise self._killed(self._wall, "it was still at work at the end of its wall time")
-        return now
-
-    def _killed(self, limit: str, detail: str) -> Killed:
-        return Killed(limit, f"{detail} ({limit} = {getattr(self._limits, limit):,})")
-
-
-async def drive(instance: Instance, server: Server, budget: Budget, gate: anyio.Lock, began: float) -> None:
-    """Poll until the call is over. The first poll was done by the caller, who began it at `began`, and was not the last.
-
-    Raises `Trapped` or `Killed`; then, and when cancelled, the instance is dead.
-    """
-    try:
-        done, spent, resumed = False, 0.0, began
-        while not done:
-            now = budget.spend(spent)
-            hungry = instance.suspension is None
-            if instance.suspension is not None:
-                await _answer(instance, instance.suspension, server, budget)
-                now = time.monotonic()
-            if hungry or now - resumed > TICK:
-                async with gate:
-                    resumed = time.monotonic()
-                    done, spent = _poll(instance)
-            else:
+        If `began` is None the call was not polled yet, and is expected to be long. `share`: see workers.py. Raises `Trapped`
+        or `Killed`; then, and when cancelled, the instance is dead.
+        """
+        hungry = began is None or instance.slices > 0
+        self.hungry += hungry
+        try:
+            done, spent, resumed, slices = False, 0.0, began or 0.0, 0 if began else PATIENCE
+            while not done:
+                now = budget.spend(spent)
+                spent = 0.0
+                if instance.suspension is not None:
+                    slices = 0
+                    await _answer(instance, instance.suspension, server, budget)
+                    now = time.monotonic()
+                    if now - resumed <= TICK:  # it has not used up its slice yet
+                        done, spent = _poll(instance)
+                        continue
+                elif slices >= PATIENCE:
+                    done = await self.workers.run(instance, budget, share)
+                    continue
+                await self.pace.another()
+                slices += 1
+                resumed = time.monotonic()
                 done, spent = _poll(instance)
-    except BaseException:
-        instance.kill()
-        raise
+        except BaseException:
+            instance.kill()
+            raise
+        finally:
+            self.hungry -= hungry
 
 
 def _poll(instance: Instance) -> tuple[bool, float]:

@@ -2,12 +2,13 @@
 
 The engine calls wasmtime's C API by layouts and promises that a version number vouches for only so far: a patched build,
 another platform or a changed header would show as memory corruption in the middle of somebody's day. So before the first
-host of a process opens, a module of a few lines goes through everything that a call can meet. It takes 6 to 9 ms,
-once; making the first engine of a process takes 10 more in any case.
+engine of each profile in a process is used, a module of a few lines goes through everything that a call can meet there.
+It takes 6 to 9 ms, once; making the first engine of a process takes 10 more in any case.
 
 What is tested is a table: what we rely on, how it is tried, and what must come of it.
 """
 
+import math
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
@@ -18,6 +19,7 @@ from desk.actors.engine import capi
 from desk.actors.engine.engine import Engine
 from desk.actors.engine.hostcalls import HostFunction
 from desk.actors.engine.instance import Instance
+from desk.actors.engine.profiles import SMALL, Profile
 from desk.actors.errors import EngineUnusable, Trapped
 from desk.actors.limits import Limits
 
@@ -25,6 +27,7 @@ _MODULE = """(module
   (import "self" "sync" (func $sync (param i32 i64) (result i64)))
   (import "self" "wait" (func $wait (param i64 i32) (result i32)))
   (import "self" "tick" (func $tick))
+  (import "self" "turn" (func $turn))
   (memory (export "memory") 1)
   (data (i32.const 65533) "end")
   (func (export "sum") (param i32 f32 i64 f64) (result f64)
@@ -35,8 +38,17 @@ _MODULE = """(module
   (func (export "wait") (result i32) (i32.add (call $wait (i64.const -4) (i32.const 5)) (i32.const 1)))
   (func (export "spin") (call $tick) (loop (br 0)))
   (func $far (export "far") (result i32) (i32.load (i32.const 65533)))
+  (func (export "nan") (param f64) (result i64) (i64.reinterpret_f64 (f64.div (local.get 0) (local.get 0))))
+  (func (export "turns") (loop (call $turn) (br 0)))
   (func (export "grow") (result i32) (memory.grow (i32.const 1)))
 )"""
+
+
+_TICKS = 4
+"""More than a slice takes."""
+
+_FUEL = 10_000
+"""What each call has where fuel is counted: nothing here needs more but endless loops."""
 
 
 def _request(guest: object, *arguments: int) -> tuple[int, ...]:
@@ -48,13 +60,21 @@ def _sync(guest: object, number: int, wide: int) -> int:
 
 
 def _tick(guest: "_Trial") -> None:
-    capi.increment_epoch(guest.engine.pointer)
+    for _ in range(_TICKS):
+        capi.increment_epoch(guest.engine.pointer)
+
+
+def _turn(guest: "_Trial") -> None:
+    guest.turns += 1
+    if guest.turns % 100 == 0:
+        _tick(guest)
 
 
 _FUNCTIONS = (
     HostFunction("self", "sync", ("i32", "i64"), "i64", _sync),
     HostFunction("self", "wait", ("i64", "i32"), "i32", _request, suspends=True),
     HostFunction("self", "tick", (), None, _tick),
+    HostFunction("self", "turn", (), None, _turn),
 )
 
 
@@ -63,10 +83,11 @@ class _Trial:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.turns = 0
         self._program = engine.compile("self-test", bytes(wasmtime.wat2wasm(_MODULE)))
 
     def instance(self) -> Instance:
-        instance = Instance(self.engine, self._program, Limits(memory=65536))
+        instance = Instance(self.engine, self._program, Limits(memory=65536, fuel=_FUEL))
         instance.guest = self
         _finish(instance)
         return instance
@@ -133,6 +154,20 @@ def _kill(trial: _Trial) -> object:
     return instance.state, trial.call("half", "f32", "f32", 1.0)
 
 
+def _fuel_used(trial: _Trial) -> object:
+    instance = trial.start("sync", "", "i64")
+    _finish(instance)
+    return instance.fuel
+
+
+def _fuel_out(trial: _Trial) -> object:
+    trial.turns = 0
+    try:
+        return trial.call("turns")
+    except Trapped as trapped:
+        return trapped.code, trial.turns
+
+
 _Check = tuple[str, Callable[[_Trial], object], object]
 
 _CHECKS: tuple[_Check, ...] = (
@@ -152,13 +187,31 @@ _CHECKS: tuple[_Check, ...] = (
 )
 
 
+_FUEL_CHECKS: tuple[_Check, ...] = (
+    ("the fuel that a call takes", _fuel_used, 4),
+    ("an endless loop, yielding now and then, stopped by the fuel", _fuel_out, ("out_of_fuel", 5_000)),
+)
+
+_NAN_CHECKS: tuple[_Check, ...] = (
+    ("the bits of 0/0", lambda t: t.call("nan", "f64", "i64", 0.0), 0x7FF8_0000_0000_0000),
+    ("the bits of a NaN that was given", lambda t: t.call("nan", "f64", "i64", math.nan), 0x7FF8_0000_0000_0000),
+)
+
+
+def _checks(profile: Profile) -> tuple[_Check, ...]:
+    return _CHECKS + _FUEL_CHECKS * profile.fuel + _NAN_CHECKS * profile.canonical_nan
+
+
 @cache
-def ensure_usable() -> None:
-    """Run the self-test, once in each process. Raises `EngineUnusable`, which says what is not as it was tested."""
+def ensure_usable(profile: Profile = SMALL) -> None:
+    """Run the self-test, once for each profile in a process.
+
+    Raises `EngineUnusable`, which says what is not as it was tested.
+    """
     differences: list[str] = []
-    with Engine(_FUNCTIONS) as engine:
+    with Engine(_FUNCTIONS, profile=profile) as engine:
         trial = _Trial(engine)
-        for what, check, expected in _CHECKS:
+        for what, check, expected in _checks(profile):
             try:
                 got = check(trial)
             except Exception as error:

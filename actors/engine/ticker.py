@@ -1,8 +1,14 @@
-"""The ticker: a thread that moves the engine's epoch while guest code runs, and sleeps when none does.
+"""The ticker: a thread that moves the engine's epoch while guest code runs for long, and sleeps when none does.
 
 Compiled guest code compares the epoch with its deadline at loop heads and function entries; each tick makes a running
-guest yield, so a poll lasts at most about one tick. The ticker is lazy: `running` counts polls in progress, and after
-`PARK_AFTER` ticks without any the thread waits for the next `start` (idle cost 0.03 % of a core instead of 2.3 %).
+guest yield. A thread that wakes up takes Python's lock from the one that works, and a thousand times a second that doubles the
+cost of a call of 15 µs. So the ticker only *looks* now and then, and ticks while it sees a poll that lasts:
+
+    nobody polls             look every `LOOK` seconds, and after `PARK_AFTER` such looks wait for `unpark`
+    polls begin and end      look every `LOOK` seconds
+    one has lasted, or a worker thread is at work (`working`)      tick every `TICK` seconds
+
+The first slice of an endless loop lasts `LOOK` and three ticks at most, all others one tick.
 
 It must not outlive its engine: `stop` joins it before the engine may go, at the latest when the interpreter exits.
 
@@ -20,10 +26,13 @@ from collections.abc import Callable
 from desk.actors.errors import EngineUnusable
 
 TICK = 0.001
-"""Seconds between epochs: the longest slice a guest gets, and the precision of a kill."""
+"""Seconds between epochs: the longest slice a hungry guest gets, and the precision of a kill."""
 
-PARK_AFTER = 20
-"""Idle ticks before the thread parks: shorter would park and wake it between the calls of a busy second."""
+LOOK = 0.005
+"""Seconds between two looks: what the first slice of a guest may take, beyond a tick or two."""
+
+PARK_AFTER = 4
+"""Looks without any poll before the thread parks: fewer would park and wake it between the calls of a busy second."""
 
 
 _tickers: "weakref.WeakSet[Ticker]" = weakref.WeakSet()
@@ -51,7 +60,7 @@ def refuse_after_fork() -> None:
 
 
 class Ticker:
-    """Calls `increment` every `TICK` seconds while at least one poll is running."""
+    """Calls `increment` every `TICK` seconds while a poll lasts."""
 
     def __init__(self, increment: Callable[[], None]) -> None:
         global _made
@@ -65,9 +74,13 @@ class Ticker:
         self._thread: threading.Thread | None = None
         atexit.register(self.stop)
         self.running = 0
-        """Polls in progress. Whoever polls counts itself in, unparks the thread if it is parked, and counts itself out."""
+        """Polls in progress in the event loop's thread. Who polls counts itself in, here and in `polls`, and out again."""
+        self.polls = 0
+        """Polls begun so far in that thread."""
+        self.working = 0
+        """Guests at work in other threads. Counted in the event loop's thread as well: a count of two writers may lose."""
         self.ticks = 0
-        """Ticks so far: if it has not changed, a deadline of one tick is still ahead."""
+        """Ticks so far: if it has not changed, a deadline that was set since is still ahead."""
 
     def stop(self) -> None:
         """End the thread, and wait for it. Idempotent."""
@@ -79,7 +92,7 @@ class Ticker:
         self.parked = True
 
     def unpark(self) -> None:
-        """Let the thread tick again; it is started by the first who asks. Raises `EngineUnusable` in a forked child,
+        """Let the thread look again; it is started by the first who asks. Raises `EngineUnusable` in a forked child,
         and after `stop`: without a ticker nothing would stop a guest.
         """
         refuse_after_fork()
@@ -95,13 +108,23 @@ class Ticker:
         while not self._stopping:
             self._wake.wait()
             self._wake.clear()
-            idle = 0
-            while idle < PARK_AFTER and not self._stopping:
-                time.sleep(TICK)
-                self.ticks += 1
-                self._increment()
-                idle = 0 if self.running else idle + 1
+            self._watch()
             self.parked = True
-            if self.running:  # a poll began between the last look and parking, and saw us still ticking
+            if self.running or self.working:  # someone began between the last look and parking, and saw us awake
                 self.parked = False
                 self._wake.set()
+
+    def _watch(self) -> None:
+        """Look, and tick, until there has been nothing to see for a while."""
+        period, idle, seen = TICK, 0, -1
+        while idle < PARK_AFTER and not self._stopping:
+            time.sleep(period)
+            if not self.running and not self.working:
+                period, idle = LOOK, idle + 1
+                continue
+            idle, polls = 0, self.polls
+            if self.working or polls - seen <= 1:  # the poll of the last look, or the one right after it
+                self.ticks += 1
+                self._increment()
+            # A poll that is in progress may be a long one: the next look is soon.
+            period, seen = TICK, polls

@@ -1,16 +1,21 @@
 """From wasmtime's two ways to end a call badly to our one error, with the wasm backtrace.
 
 A *trap* is wasm's own (a bad access, `unreachable`, the stack); it has a code. An *error* is everything else that ends
-a call: above all what a host function of ours refused, such as a pointer outside memory.
+a call: above all what a host function of ours refused, such as a pointer outside memory. One error is not the guest's at all:
+when the system has no memory for its instance.
 """
 
 import ctypes
+import errno
 
 from desk.actors.engine import capi
-from desk.actors.errors import Frame, Trapped
+from desk.actors.errors import Frame, TooManyInstances, Trapped
 
 MAX_FRAMES = 32
 """Frames kept of a backtrace: a runaway recursion has thousands, all alike."""
+
+_NO_MEMORY = f"(os error {errno.ENOMEM})"
+"""How Rust ends the text of an error of the system's. Only making an instance allocates anything that can fail in this way."""
 
 
 def from_trap(pointer: int) -> Trapped:
@@ -22,12 +27,18 @@ def from_trap(pointer: int) -> Trapped:
     return Trapped(code.name.lower() if code else "host_error", _last_cause(trap.message), _take_frames(vector))
 
 
-def from_error(pointer: int) -> Trapped:
-    """Take ownership of a `wasmtime_error_t*` that ended a call."""
+def from_error(pointer: int) -> Trapped | TooManyInstances:
+    """Take ownership of a `wasmtime_error_t*` that ended a call, or an instantiation."""
     error = capi.take_error(pointer)
     vector = capi.Frames()
     capi.error_trace(pointer, ctypes.addressof(vector))
-    return Trapped("host_error", _last_cause(str(error)), _take_frames(vector))
+    cause, frames = _last_cause(str(error)), _take_frames(vector)
+    if cause.endswith(_NO_MEMORY):
+        return TooManyInstances(
+            f"the system has no memory for another instance: {cause}. Each takes 4 GiB of addresses (not of memory), which a "
+            f"limit of the process (ulimit -v) may forbid, and some memory maps (sysctl vm.max_map_count)"
+        )
+    return Trapped("host_error", cause, frames)
 
 
 def _last_cause(text: str) -> str:

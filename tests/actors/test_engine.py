@@ -12,13 +12,18 @@ import anyio.lowlevel
 import pytest
 import wasmtime
 
+from desk.actors.engine.budget import Budget
 from desk.actors.engine.engine import Engine, validate
 from desk.actors.engine.hostcalls import GuestFault, HostFunction
-from desk.actors.engine.instance import Instance, Memory
-from desk.actors.engine.modulecache import ModuleCache
-from desk.actors.engine.pump import Budget, Server, drive
+from desk.actors.engine.instance import Instance
+from desk.actors.engine.memory import Memory
+from desk.actors.engine.modulecache import ModuleCache, digest, fingerprint
+from desk.actors.engine.profiles import SMALL
+from desk.actors.engine.pump import Pump, Server
+from desk.actors.engine.workers import Workers
 from desk.actors.errors import Killed, Refused, Trapped
 from desk.actors.limits import Limits
+from desk.bus.pace import Pace
 
 MODULE = """(module
   (import "host" "length" (func $length (param i32 i32) (result i32)))
@@ -252,23 +257,20 @@ def limits(wall: float = 30.0, cpu: float = 30.0) -> Limits:
     return Limits(wall_ms=int(wall * 1000), cpu_ms=int(cpu * 1000))
 
 
-class CountingGate:
-    """A gate that counts the slices it has let through."""
+class CountingPace(Pace):
+    """Counts the slices it has let through after the first of each call."""
 
     def __init__(self) -> None:
-        self._lock = anyio.Lock()
+        super().__init__()
         self.slices = 0
 
-    async def __aenter__(self) -> None:
-        await self._lock.acquire()
+    async def another(self) -> None:
+        await super().another()
         self.slices += 1
-
-    async def __aexit__(self, *exc: object) -> None:
-        self._lock.release()
 
 
 async def run(
-    instance: Instance, name: str, result: str | None, server: Server, within: Limits, gate: Any = None
+    instance: Instance, name: str, result: str | None, server: Server, within: Limits, pump: Pump | None = None
 ) -> object:
     """Call an export to its end, as the runner does."""
     export = instance.export(name, (), result)
@@ -276,7 +278,8 @@ async def run(
     instance.start(export, ())
     began = time.monotonic()
     if not instance.poll():
-        await drive(instance, server, Budget(within), gate or anyio.Lock(), began)
+        pump = pump or Pump(Pace(), Workers())
+        await pump.drive(instance, server, Budget(within), within.share, began)
     return instance.result()
 
 
@@ -328,13 +331,14 @@ class TestPump:
 
     async def test_hungry_guests_get_one_slice_for_each_turn_of_the_loop(self, fixture: Fixture) -> None:
         """However many compute without end, the loop is delayed by one slice at a time, and each has its share."""
-        gate = CountingGate()
+        pace = CountingPace()
+        pump = Pump(pace, Workers())
         turns: list[int] = []
         killed: list[str] = []
 
         async def spin() -> None:
             with pytest.raises(Killed) as caught:
-                await run(fixture.instance(), "spin", None, Answers(), limits(wall=0.3), gate)
+                await run(fixture.instance(), "spin", None, Answers(), limits(wall=0.3), pump)
             killed.append(caught.value.limit)
 
         async with anyio.create_task_group() as counting:
@@ -344,7 +348,7 @@ class TestPump:
                     tasks.start_soon(spin)
             counting.cancel_scope.cancel()
         assert killed == ["wall_ms"] * 20
-        assert gate.slices <= len(turns) + 1
+        assert 20 <= pace.slices <= len(turns) + 1
 
     async def test_a_guest_that_asks_all_the_time_is_stopped_as_well(self, fixture: Fixture) -> None:
         """Requests that are answered at once never suspend for long, and still others run and the limits hold."""
@@ -420,7 +424,7 @@ class TestModuleCache:
     def test_a_damaged_file_only_costs_a_compilation(self, tmp_path: Path) -> None:
         """What wasmtime cannot read back is compiled again."""
         cache = ModuleCache(tmp_path / "modules")
-        cache.store(self.WASM, b"not native code")
+        cache.store(f"{digest(self.WASM)}-{fingerprint(SMALL)}", b"not native code")
         with Engine((), cache) as engine:
             assert not engine.compile("f", self.WASM).cached
 

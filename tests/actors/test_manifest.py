@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from desk.actors.engine.profiles import PROFILES
 from desk.actors.limits import MIB, Limits
 from desk.actors.manifest import Manifest, ManifestError, parse_fragment, parse_manifest
 
@@ -51,6 +52,7 @@ FULL = """ExtensionManifest(
     publishes: {"weather.summary": list(string)},
     permissions: {network: ["api.weather.com"], bus: ["publish:other.**"]},
     limits: {memory: "16MiB", wall_ms: "2 s", mailbox: 10},
+    profile: "image",
     hot_reload: true,
 )"""
 
@@ -114,6 +116,7 @@ def test_every_field() -> None:
     assert full.subscribes == {"weather.*": "on-observed"}
     assert str(full.publishes["weather.summary"]) == "list(string)"
     assert full.limits == {"memory": 16 * MIB, "wall_ms": 2_000, "mailbox": 10}
+    assert full.profile == "image"
     assert full.hot_reload is True
 
 
@@ -138,6 +141,14 @@ def test_to_dict_is_json() -> None:
     }
     assert shown["requested"]["network"] == ["connect:api.weather.com:443"]
     assert shown["publishes"] == {"weather.summary": "list(string)"}
+    assert shown["profile"] == "image"
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_profile_is_named(name: str) -> None:
+    """Every profile that an engine can have may be asked for; who asks for none gets `small`."""
+    assert manifest(f'profile: "{name}"').profile == name
+    assert manifest("").profile == "small"
 
 
 def test_what_is_not_acted_upon_is_noticed() -> None:
@@ -219,6 +230,11 @@ def test_every_limit_may_be_asked_for() -> None:
         ("limits: {wall_ms: 0}", "limits.wall_ms", "expected 1 to"),
         ("limits: {memory: -1}", "limits.memory", "expected 1 to"),
         ('limits: {memory: "99999999999GiB"}', "limits.memory", "expected 1 to 4294967296"),
+        ('profile: "imgae"', "profile", "unknown profile `imgae`; did you mean `image`?"),
+        ('profile: ""', "profile", "unknown profile"),
+        ("profile: image", "profile", 'as a string, as in "small", found a name'),
+        ("profile: 1", "profile", "found an integer"),
+        (f'profile: "{"x" * 65}"', "profile", "at most 64 characters"),
         ('version: "1.2"', "version", 'as in "1.2.3"'),
         ('version: "1.2.3\\n"', "version", 'as in "1.2.3"'),
         ('description: "\\u{202e}x"', "description", "without control characters, found `\\u202e`"),

@@ -23,12 +23,13 @@ FAIL_MESSAGE = 4096
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A request or publication that a guest waits for. `refused` is set if it must not be carried out at all."""
+    """A request or publication that a guest waits for. `refused` is set, and `why` says it, if it must not be carried out."""
 
     kind: str
     subject: bytes
     payload: bytes
     refused: Code | None = None
+    why: str = ""
 
 
 def _read(guest: Guest, handle: int, offset: int, pointer: int, capacity: int) -> int:
@@ -72,13 +73,29 @@ def _context(guest: Guest) -> int:
     return guest.describe() if guest.ready else Code.NOT_YET
 
 
-def _outgoing(kind: str, guest: Guest, subject: int, subject_length: int, pointer: int, length: int) -> Outgoing:
+def _refusal(guest: Guest, subject: int, payload: int) -> tuple[Code, str] | None:
+    """Why a message with so many bytes of subject and payload may not be sent; None, and it counts as sent, if it may."""
+    limits = guest.limits
     if not guest.ready:
-        return Outgoing(kind, b"", b"", Code.NOT_YET)
-    if length > guest.limits.request:
-        return Outgoing(kind, b"", b"", Code.TOO_LARGE)
-    if subject_length > MAX_LENGTH:
-        return Outgoing(kind, b"", b"", Code.INVALID)
+        return Code.NOT_YET, "only `log` works before `_initialize` is over"
+    guest.requests += 1  # refused ones, too: to ask on is no way around the limit
+    if guest.requests > limits.requests:
+        return Code.OVERLOADED, f"one message may make {limits.requests:,} requests and publications (limit requests)"
+    if payload > limits.request:
+        return Code.TOO_LARGE, f"{payload:,} bytes in one payload; {limits.request:,} are allowed (limit request)"
+    if subject > MAX_LENGTH:
+        return Code.INVALID, f"a subject of {subject:,} bytes; {MAX_LENGTH} are allowed"
+    if guest.sent + payload > limits.sent:
+        sent = f"{guest.sent:,} bytes are sent, and {payload:,} more do not fit"
+        return Code.OVERLOADED, f"{sent}; one message may send {limits.sent:,} (limit sent)"
+    guest.sent += payload
+    return None
+
+
+def _outgoing(kind: str, guest: Guest, subject: int, subject_length: int, pointer: int, length: int) -> Outgoing:
+    refusal = _refusal(guest, subject_length, length)
+    if refusal is not None:
+        return Outgoing(kind, b"", b"", *refusal)
     return Outgoing(kind, guest.memory.read(subject, subject_length), guest.memory.read(pointer, length))
 
 

@@ -12,7 +12,7 @@ The manifest comes from outside, or from the custom section `desk:manifest` of t
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeAlias
 
@@ -85,6 +85,8 @@ class Admission:
     """Sentences worth telling whoever installs it, which do not stop it."""
     module: ModuleSummary | None
     """None if the bytes could not be read."""
+    limits: Limits = field(default_factory=Limits)
+    """What it may use: the operator's caps, lowered where the manifest asks for less."""
 
     @property
     def accepted(self) -> bool:
@@ -117,12 +119,13 @@ def admit(
         return Admission(manifest, (reason,), manifest.notices if manifest else (), None)
     manifest, against = _choose_manifest(wasm, module, manifest)
     caps = limits or Limits()
-    asked = dict(manifest.limits) if manifest else {}
-    reasons = [*against, *islice(_reasons(module, manifest, imports, caps.narrowed(asked)), _MAX_REASONS + 1)]
+    asked: Mapping[str, int] = manifest.limits if manifest else {}
+    allowed = caps.narrowed(asked) if asked else caps
+    reasons = [*against, *islice(_reasons(module, manifest, imports, allowed), _MAX_REASONS + 1)]
     if len(reasons) > _MAX_REASONS:
         reasons[_MAX_REASONS:] = ["and more"]
     notices = (*(manifest.notices if manifest else ()), *_capped(asked, caps), *_uncalled(module))
-    return Admission(manifest, tuple(reasons), notices, module)
+    return Admission(manifest, tuple(reasons), notices, module, allowed)
 
 
 def _unreadable(wasm: bytes, max_size: int) -> str | None:

@@ -3,6 +3,13 @@
 A turn is: take an envelope; open its `process` span; let the runner call the export; settle the reply. A request is
 always answered, with the checked result or with a typed error. An event that could not be handled goes to the dead
 letters. What nobody waits for any more is not begun.
+
+There are two ways into a turn, and they differ only in the task that takes its first slice:
+
+    run            the actor's own task takes the oldest message from the mailbox, and the next, without a task switch
+                   between short turns, until a slice of the event loop is over (`Pace`)
+    _take_at_once  the actor is idle and the mailbox empty: the sender's task has the message handled here and now; what
+                   is not over within its first slice goes on in `run`
 """
 
 import logging
@@ -10,10 +17,11 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Self
 
 import anyio
 
-from desk.actors.engine.pump import Budget
+from desk.actors.engine.budget import Budget
 from desk.actors.limits import Limits
 from desk.actors.manifest import Manifest
 from desk.actors.runner import Call, Runner, Turn
@@ -30,16 +38,26 @@ from desk.traces.tracing import Span, Tracing
 log = logging.getLogger("desk.actors")
 
 _NO_SPAN = Span()
+_STOPPED = "was stopped while it handled the message"
 
 
 @dataclass(frozen=True, slots=True)
 class CellStatistics:
-    """A snapshot. `handled` counts turns that ended well, `failed` those that did not; `instances` those made so far."""
+    """A snapshot. Of the messages `accepted` so far, `queued` wait and `busy` (0 or 1) is being handled; the rest is over."""
 
+    accepted: int
     handled: int
+    """Turns that ended well."""
     failed: int
-    instances: int
+    """Turns that did not; the requester knows, or the message is in the dead letters."""
+    dropped: int
+    """Messages not handled to the end: nobody waited any more, or the actor was stopped."""
     queued: int
+    busy: int
+    instances: int
+    """Instances made so far."""
+    fuel: int
+    """What calls have used so far that came to an end, well or not; 0 but in the profile `deterministic`."""
 
 
 class Cell:
@@ -50,19 +68,20 @@ class Cell:
         self.name = manifest.name
         self.stopped = anyio.Event()
         """Set when the actor is gone."""
+        self.tracing = tracing
+        self.current: _Handling | None = None
+        """The turn in progress, on this actor's task or on a sender's."""
         self._runner = runner
         self._limits = limits
         self._bus = bus
-        self._tracing = tracing
-        self._mailbox = Mailbox(self.name, limits.mailbox)
+        self._mailbox = Mailbox(self.name, limits.mailbox, limits.mailbox_bytes)
         self._services: list[Service] = []
         self._subscriptions: list[Subscription] = []
+        self._answers: dict[str, str] = {}
         self._handlers = tuple((Pattern(pattern), export) for pattern, export in manifest.subscribes.items())
-        self.busy = False
-        """A turn is in progress, on this actor's task or on a sender's."""
-        self.unfinished: tuple[Envelope, Call] | None = None
-        """A turn begun on a sender's task, for `run` to go on with."""
-        self._handled = self._failed = 0
+        self._unfinished: Call | None = None
+        """The call of `current` if it was begun on a sender's task, and `run` is to go on with it."""
+        self._handled = self._failed = self._dropped = 0
 
     def __repr__(self) -> str:
         """Like `<Cell echo: 41 handled, 0 failed, 1 instances, 0 queued>`."""
@@ -71,8 +90,9 @@ class Cell:
 
     def statistics(self) -> CellStatistics:
         """What it has done so far."""
-        queued = self._mailbox.statistics().queued
-        return CellStatistics(self._handled, self._failed, self._runner.instances, queued)
+        box, busy = self._mailbox.statistics(), int(self.current is not None)
+        done = self._handled, self._failed, self._dropped
+        return CellStatistics(box.accepted, *done, box.queued, busy, self._runner.instances, self._runner.fuel)
 
     # -- life
 
@@ -83,7 +103,9 @@ class Cell:
         """
         await self._runner.ready(span, APP)
         for export, signature in self.manifest.exports.items():
-            self._services.append(self._bus.serve(f"ext.{self.name}.{export}", signature, self._mailbox))
+            subject = f"ext.{self.name}.{export}"
+            self._answers[subject] = export
+            self._services.append(self._bus.serve(subject, signature, self._mailbox))
         for pattern in subscribes:
             self._subscriptions.append(self._bus.subscribe(pattern, mailbox=self._mailbox))
         self._mailbox.on_idle = self._take_at_once
@@ -98,8 +120,8 @@ class Cell:
             return  # the mailbox is closed, and empty
         finally:
             self.stop()
-            if self.unfinished is not None:
-                self.abandon(self.unfinished[0])
+            if self.current is not None:
+                self.current.abandon()
             self._runner.close()
             self.stopped.set()
 
@@ -110,69 +132,71 @@ class Cell:
         for subscription in self._subscriptions:
             subscription.cancel()
         for envelope in self._mailbox.close():
-            self._bus.bury(envelope, self.name, "was stopped before it took the message")
+            self.drop(envelope, "was stopped before it took the message")
 
     # -- one message, on the actor's own task
 
     async def _turn(self, envelope: Envelope) -> None:
         """Handle one message. Raises nothing but cancellation: a message must never end its actor."""
-        if _is_pointless(envelope):
-            self._bus.bury(envelope, self.name, "took the message when nobody waited any more")
+        if envelope.unwanted():
+            self.drop(envelope, "took the message when nobody waited any more")
             return
-        with self._tracing.span(names.PROCESS, envelope.subject, parent=envelope.traceparent) as span:
-            span.set(names.EXTENSION, self.name)
-            span.set(names.MESSAGE_ID, str(envelope.id))
-            with _Handling(self, envelope, span):
-                result: object = None
-                for export in self._exports_for(envelope):
-                    span.set(names.EXPORT, export)
-                    await self._runner.ready(span, envelope.origin)
-                    call = self._begin(export, envelope, span)
-                    if not call.step():
-                        await call.finish()
-                    result = call.outcome()
-                self.settle(envelope, result)
+        with _Handling(self, envelope) as turn:
+            if self._runner.begins_here:
+                await self._bus.pace.breathe()
+            result: object = None
+            for export in self._exports_for(envelope):
+                await self._runner.ready(turn.span, envelope.origin)
+                call = self._begin(export, envelope, turn.span)
+                if not (self._runner.begins_here and call.step()):
+                    await call.finish()
+                result = call.outcome()
+            self._settle(envelope, result)
 
     # -- one message, on the sender's task
 
     def _take_at_once(self, envelope: Envelope) -> bool:
         """Take the turn here and now, if the actor is idle; what is not over within its first slice goes on in `run`.
 
-        Order, one message at a time, limits and outcome are those of `_turn`. Not while spans are recorded: a span is
-        opened and closed in one task. Not without a live instance: making one takes more than a slice.
+        Order, one message at a time, limits, spans and outcome are those of `_turn`. Not without a live instance: making
+        one takes more than a slice.
         """
-        if self.busy or self._tracing.on or not self._runner.live or _is_pointless(envelope):
+        if self.current is not None or not self._runner.live or not self._runner.begins_here or envelope.unwanted():
             return False
         exports = self._exports_for(envelope)
         if len(exports) != 1:
             return False
-        with _Handling(self, envelope, _NO_SPAN):
-            call = self._begin(exports[0], envelope, _NO_SPAN)
+        with _Handling(self, envelope) as turn:
+            call = self._begin(exports[0], envelope, turn.span)
             if call.step():
-                self.settle(envelope, call.outcome())
+                self._settle(envelope, call.outcome())
             else:
-                self.unfinished = (envelope, call)
+                turn.defer()
+                self._unfinished = call
                 self._mailbox.wake()
         return True
 
     async def _go_on(self) -> None:
         """Finish what `_take_at_once` has begun."""
-        assert self.unfinished is not None
-        envelope, call = self.unfinished
-        self.unfinished = None
-        with _Handling(self, envelope, _NO_SPAN):
+        call, turn = self._unfinished, self.current
+        self._unfinished = None
+        assert call is not None
+        assert turn is not None
+        with turn:
             await call.finish()
-            self.settle(envelope, call.outcome())
+            self._settle(turn.envelope, call.outcome())
 
     # -- what both ways share
 
     def _exports_for(self, envelope: Envelope) -> tuple[str, ...]:
         """The exports that the message is for: one for a request, every handler that matches for an event."""
         if envelope.reply is not None:
-            return (envelope.subject.rpartition(".")[2],)
-        return tuple(export for pattern, export in self._handlers if pattern.matches(envelope.subject))
+            return (self._answers[envelope.subject],)
+        return tuple([export for pattern, export in self._handlers if pattern.matches(envelope.subject)])
 
     def _begin(self, export: str, envelope: Envelope, span: Span) -> Call:
+        if self.tracing.on:
+            span.set(names.EXPORT, export)
         signature, payload = self.manifest.exports[export], envelope.payload
         if isinstance(payload, tuple):  # a request: the bus has lowered the arguments
             arguments = payload
@@ -180,67 +204,94 @@ class Cell:
             value = codec.decode(payload, max_size=len(payload))
             arguments = signature.lower_args((value,), max_size=MAX_ARGUMENT)
         budget = Budget(self._limits)
-        turn = Turn(self.name, envelope.origin, span.traceparent or envelope.traceparent, budget, span)
-        return self._runner.begin(export, signature, arguments, turn, lambda: _describe(envelope, budget.deadline))
+        turn = Turn(
+            self.name, envelope.origin, envelope.deadline, span.traceparent or envelope.traceparent, budget, span
+        )
+        return self._runner.begin(export, signature, arguments, turn, lambda: self._describe(envelope, budget))
 
-    def settle(self, envelope: Envelope, result: object) -> None:
-        """The message is handled; if it was a request, this is the answer."""
+    def _describe(self, envelope: Envelope, budget: Budget) -> bytes:
+        """What `context()` tells the guest."""
+        left = self._limits.wall_ms if self._runner.profile.seeded else (budget.deadline - time.monotonic()) * 1000
+        return codec.encode(
+            {
+                "subject": envelope.subject,
+                "sender": envelope.origin.sender,
+                "id": envelope.id,
+                "attempt": envelope.attempt,
+                "deadline_ms": max(0, int(left)),
+                "config": {},
+            }
+        )
+
+    # -- how a message ends
+
+    def _settle(self, envelope: Envelope, result: object) -> None:
+        """It is handled; if it was a request, this is the answer."""
         self._handled += 1
         if envelope.reply is not None:
             envelope.reply.answer(result)
 
     def fail(self, envelope: Envelope, error: Exception) -> None:
-        """The message could not be handled."""
+        """It could not be handled."""
         self._failed += 1
         if not isinstance(error, DeskError):
             log.error("a turn of %s failed in the host", self.name, exc_info=error)
         self._bus.bury(envelope, self.name, f"failed: {error}", error)
 
-    def abandon(self, envelope: Envelope) -> None:
-        """The actor ends while it handles the message."""
-        self._bus.bury(envelope, self.name, "was stopped while it handled the message")
+    def drop(self, envelope: Envelope, reason: str) -> None:
+        """It is not handled, or not to the end."""
+        self._dropped += 1
+        self._bus.bury(envelope, self.name, reason)
 
 
 class _Handling:
-    """While a message is handled: the actor is busy. However it ends, somebody is told, and nothing but cancellation leaves."""
+    """One message while it is handled, from `with` to its end, or to the end of a second `with` if the first was `defer`red.
 
-    __slots__ = ("_cell", "_envelope", "_span")
+    The actor is busy meanwhile. However it ends, somebody is told, and nothing but cancellation leaves.
+    """
 
-    def __init__(self, cell: Cell, envelope: Envelope, span: Span) -> None:
+    __slots__ = ("_cell", "_deferred", "envelope", "span")
+
+    def __init__(self, cell: Cell, envelope: Envelope) -> None:
         self._cell = cell
-        self._envelope = envelope
-        self._span = span
+        self._deferred = False
+        self.envelope = envelope
+        self.span = _NO_SPAN
 
-    def __enter__(self) -> None:
-        self._cell.busy = True
+    def __enter__(self) -> Self:
+        cell, envelope = self._cell, self.envelope
+        if self._deferred:
+            self._deferred = False
+            self.span.attach()
+            return self
+        cell.current = self
+        if cell.tracing.on:
+            self.span = cell.tracing.span(names.PROCESS, envelope.subject, parent=envelope.traceparent)
+            self.span.__enter__()
+            self.span.set(names.EXTENSION, cell.name)
+            self.span.set(names.MESSAGE_ID, str(envelope.id))
+        return self
+
+    def defer(self) -> None:
+        """Let it be finished by another task, which enters it again."""
+        self._deferred = True
+
+    def abandon(self) -> None:
+        """The actor ends before it was entered again."""
+        with self:
+            self._cell.drop(self.envelope, _STOPPED)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> bool:
-        self._cell.busy = self._cell.unfinished is not None
-        if error is None:
+        cell, envelope = self._cell, self.envelope
+        if self._deferred:
+            self.span.detach()
             return False
-        if not isinstance(error, Exception):
-            self._cell.abandon(self._envelope)
-            return False
-        self._span.fail(type(error).__name__, str(error))
-        self._cell.fail(self._envelope, error)
-        return True
-
-
-def _is_pointless(envelope: Envelope) -> bool:
-    """Whether nobody wants the answer any more: then the guest is not asked at all."""
-    deadline, reply = envelope.origin.deadline, envelope.reply
-    return (deadline is not None and deadline <= time.monotonic()) or (reply is not None and reply.settled)
-
-
-def _describe(envelope: Envelope, deadline: float) -> bytes:
-    """What `context()` tells the guest."""
-    return codec.encode(
-        {
-            "subject": envelope.subject,
-            "sender": envelope.origin.sender,
-            "id": envelope.id,
-            "attempt": envelope.attempt,
-            "deadline_ms": max(0, int((deadline - time.monotonic()) * 1000)),
-            "config": {},
-        }
-    )
+        cell.current = None
+        if isinstance(error, Exception):
+            self.span.fail(type(error).__name__, str(error))
+            cell.fail(envelope, error)
+            kind = error = tb = None
+        elif error is not None:
+            cell.drop(envelope, _STOPPED)
+        self.span.__exit__(kind, error, tb)
+        return kind is None

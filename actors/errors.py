@@ -4,6 +4,7 @@
     ├── Refused            the author's: this module or manifest may not run here (`.reasons` lists every why)
     ├── CompileFailed      the module's or the machine's: compiling it takes too much, or the compiler died (`.limit`)
     ├── EngineUnusable     the installation's: wasmtime is missing, of an untested version, or fails its self-test
+    ├── TooManyInstances   the operator's or the machine's: there is no room for another instance
     └── ExtensionError     the guest's: it ran, and broke its word (`.extension`, `.export` say which)
         ├── GuestFailed    it answered with `fail(code, message)`: an error value, its state is intact
         ├── Trapped        it crashed: a wasm trap, with the wasm backtrace; its instance is gone
@@ -48,6 +49,15 @@ class CompileFailed(DeskError):
         self.detail = detail
         self.limit = limit
         super().__init__(f"extension {name!r} is not compiled: {detail}" + (f" (limit {limit})" if limit else ""))
+
+
+class TooManyInstances(Answerable):
+    """There is no room for another instance: `Host(max_instances=…)` is reached, or what the system gives one process.
+
+    Nothing of the guest has run, and all other extensions go on. The text has the numbers, and what to raise.
+    """
+
+    guest_code = Code.OVERLOADED
 
 
 class ExtensionError(Answerable):

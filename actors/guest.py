@@ -4,13 +4,16 @@ The guest pulls: arguments and answers wait here as *payloads*, numbered from 1,
 own; results are copied out when it calls `reply`. Handles live as long as the call, so nothing has to be freed.
 
 Log lines are only collected here and written by the cell: host functions run on the fiber, where no foreign code may run.
+How many there may be is two limits: `log_lines` of this call, and the rate of the extension, which outlives its instances.
 """
 
 from collections.abc import Callable, Sequence
 
-from desk.actors.engine.instance import Memory
+from desk.actors.engine.memory import Memory
 from desk.actors.limits import Limits
+from desk.actors.sources import SYSTEM, Sources
 from desk.capabilities.codes import Code
+from desk.traces.log_rate import LogRate
 
 INFO, WARN = 2, 3
 
@@ -24,7 +27,7 @@ class Guest:
         "_logged",
         "_next",
         "_partial",
-        "dropped_lines",
+        "_rate",
         "exit_status",
         "failure",
         "limits",
@@ -34,15 +37,23 @@ class Guest:
         "ready",
         "replies",
         "reply",
+        "requests",
+        "sent",
+        "sources",
     )
 
     memory: Memory
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, rate: LogRate | None = None, sources: Sources | None = None) -> None:
+        """`rate` is the extension's, from `log_rate_of`; without it the guest has one of its own. `sources` are the system's."""
         self.limits = limits
+        self.sources = sources or SYSTEM
+        self._rate = rate or log_rate_of(limits)
         self.ready = False
         self.payloads: dict[int, bytes] = {}
         self._held = 0
+        self.requests = 0
+        self.sent = 0
         self._logged = 0
         self._next = 1
         self._describe: Callable[[], bytes] | None = None
@@ -51,7 +62,6 @@ class Guest:
         self.failure: tuple[int, str] | None = None
         self.exit_status: int | None = None
         self.lines: list[tuple[int, str]] = []
-        self.dropped_lines = 0
         self._partial: dict[int, bytearray] = {}
 
     # -- the call
@@ -61,6 +71,8 @@ class Guest:
         self.ready = True
         self.payloads.clear()
         self._held = 0
+        self.requests = 0
+        self.sent = 0
         self._logged = 0
         self._next = 1
         self._describe = describe
@@ -108,9 +120,14 @@ class Guest:
     # -- text the guest says
 
     def log(self, level: int, text: bytes) -> None:
-        """Collect one line, cut at the limit; beyond `log_lines` of one call they are only counted."""
+        """Collect one line, cut at the limit; beyond `log_lines` of one call, or `log_rate`, they are only counted."""
         if self._logged >= self.limits.log_lines:
-            self.dropped_lines += 1
+            self._rate.dropped += 1
+            return
+        if self._rate.dropped:
+            self._note()  # here, where they are missing
+        if not self._rate.take():
+            self._rate.dropped += 1
             return
         self._logged += 1
         line = text[: self.limits.log_line].decode("utf-8", "replace")
@@ -132,16 +149,26 @@ class Guest:
     @property
     def has_lines(self) -> bool:
         """Whether there is anything for `take_lines` to take."""
-        return bool(self.lines or self._partial)
+        return bool(self.lines or self._partial or self._rate.dropped)
 
-    def take_lines(self) -> list[tuple[int, str]]:
-        """The lines collected since the last time, unfinished ones included."""
-        for stream, rest in self._partial.items():
-            if rest:
-                self.log(INFO if stream == 1 else WARN, bytes(rest))
-        self._partial.clear()
+    def take_lines(self, *, over: bool = True) -> list[tuple[int, str]]:
+        """The lines collected since the last time; when the call is over, unfinished ones, and how many were dropped."""
+        if over:
+            for stream, rest in self._partial.items():
+                if rest:
+                    self.log(INFO if stream == 1 else WARN, bytes(rest))
+            self._partial.clear()
+            self._note()
         lines, self.lines = self.lines, []
-        if self.dropped_lines:
-            lines.append((WARN, f"({self.dropped_lines} more lines were dropped)"))
-            self.dropped_lines = 0
         return lines
+
+    def _note(self) -> None:
+        """Tell how many lines were dropped, if that may be told now; else they stay counted, also after this instance."""
+        dropped = self._rate.take_note()
+        if dropped:
+            self.lines.append((WARN, f"({dropped:,} more lines were dropped)"))
+
+
+def log_rate_of(limits: Limits) -> LogRate:
+    """What an extension may log in the long run: `log_rate`; at once, what one message may, and the line that counts the rest."""
+    return LogRate(limits.log_rate, limits.log_lines + 1)

@@ -23,14 +23,20 @@ QUANTITY: Mapping[str, Quantity] = {
     "table_elements": "count",
     "wall_ms": "milliseconds",
     "cpu_ms": "milliseconds",
+    "fuel": "count",
+    "share": "count",
     "start_ms": "milliseconds",
     "request": "bytes",
+    "requests": "count",
+    "sent": "bytes",
     "reply": "bytes",
     "handles": "count",
     "held": "bytes",
     "log_line": "bytes",
     "log_lines": "count",
+    "log_rate": "count",
     "mailbox": "count",
+    "mailbox_bytes": "bytes",
 }
 """What each of `Limits` is a number of."""
 
@@ -54,11 +60,27 @@ class Limits:
     cpu_ms: int = 2_000
     """Processor time inside the guest for one message, beyond its first slice. Then it is killed: others want it, too."""
 
+    fuel: int = 10_000_000_000
+    """About as many wasm instructions of one message, in the profile `deterministic`; then it is killed. A few seconds of
+    ordinary code, but no clock: the same message uses the same fuel on every machine. Other profiles do not count it."""
+
+    share: int = 10
+    """Slices of a millisecond that a guest which only computes gets in its turn at a worker while others wait for one: an
+    extension with twice as many gets twice as much of the processor."""
+
     start_ms: int = 5_000
     """Wall time of instantiation, `_initialize` and `desk_start` together."""
 
     request: int = 1 * MIB
     """One payload that the guest sends in `request` or `publish`; larger is refused with the code `too_large`."""
+
+    requests: int = 10_000
+    """`request` and `publish` together, in one message, refused ones included; more are refused with the code `overloaded`.
+    With `sent`, the bound on what one message makes others do."""
+
+    sent: int = 64 * MIB
+    """Bytes that one message sends, the payloads of its `request` and `publish`; the one that goes beyond is refused with the
+    code `overloaded`, a smaller one may still go."""
 
     reply: int = 8 * MIB
     """One `reply`; larger ends the call with `BadReply`. An uncompressed full-HD picture is 6 MiB."""
@@ -75,8 +97,15 @@ class Limits:
     log_lines: int = 1_000
     """Log lines of one message; more are counted, not kept."""
 
+    log_rate: int = 200
+    """Log lines a second, over all messages and instances of the extension; more are counted, not kept. After a silence,
+    `log_lines` may come at once. A disk is filled by many short messages as well as by a long one."""
+
     mailbox: int = 256
     """Messages waiting for the actor; then publishers wait (back-pressure) until there is room."""
+
+    mailbox_bytes: int = 16 * MIB
+    """Bytes of payload waiting for the actor; then publishers wait. A message larger than all of it waits until it is alone."""
 
     def __post_init__(self) -> None:
         for each in fields(self):

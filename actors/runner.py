@@ -14,21 +14,26 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import anyio
 import anyio.lowlevel
 
 from desk.actors.abi import Outgoing
+from desk.actors.engine.budget import Budget
+from desk.actors.engine.capacity import ANY, Capacity
 from desk.actors.engine.engine import Engine, Program
 from desk.actors.engine.instance import Instance
-from desk.actors.engine.pump import Budget, drive
-from desk.actors.errors import BadReply, Exited, ExtensionError, GuestFailed, Trapped
-from desk.actors.guest import Guest
+from desk.actors.engine.pump import PATIENCE, Pump
+from desk.actors.errors import Exited, ExtensionError, Killed, Trapped
+from desk.actors.guest import Guest, log_rate_of
 from desk.actors.limits import Limits
+from desk.actors.sources import Seeded
 from desk.actors.text import printable
+from desk.actors.verdict import judge
 from desk.bus import codec
 from desk.bus.envelope import Origin
-from desk.bus.types import InvalidValue, Signature
+from desk.bus.types import Signature
 from desk.capabilities.codes import Code
 from desk.capabilities.facet import Facet, answer_error
 from desk.traces import names
@@ -39,6 +44,14 @@ _LEVELS = (logging.DEBUG - 5, logging.DEBUG, logging.INFO, logging.WARNING, logg
 
 _SPAN_EVENTS = 32
 """Log lines of one call that also become events of its span: more would drown the trace."""
+
+Pacing: TypeAlias = Literal["new", "quick", "long"]
+"""What an extension is expected to be like in its next call: as it was in the last, if there was one.
+
+    quick   over within a slice or two; its first slice is in the event loop
+    long    it used up more; its first slice is in a worker thread, and the event loop does not notice
+    new     in the event loop, unless some guest computes for long just now: there may be many of its kind
+"""
 
 _HOOK = Signature(())
 """The type of `_initialize` and `desk_start`."""
@@ -51,19 +64,21 @@ class Turn:
     name: str
     cause: Origin
     """The origin of the message that it handles."""
+    deadline: float | None
+    """When whoever waits for it has no more use of an answer."""
     traceparent: str | None
     budget: Budget
     span: Span
 
     def origin(self) -> Origin:
         """What the guest's own messages come from during this call. Most calls send none, so it is not made beforehand."""
-        cause, deadline = self.cause, self.budget.wait_until
+        cause, until = self.cause, self.budget.wait_until
         return Origin(
             sender=self.name,
             chain=(*cause.chain, self.name),
             hops=cause.hops + 1,
             traceparent=self.traceparent,
-            deadline=deadline if cause.deadline is None else min(deadline, cause.deadline),
+            deadline=until if self.deadline is None else min(until, self.deadline),
         )
 
 
@@ -71,18 +86,38 @@ class Runner:
     """See the module's docstring. One call at a time; the cell sees to that."""
 
     def __init__(
-        self, name: str, program: Program, engine: Engine, limits: Limits, facet: Facet, tracing: Tracing
+        self,
+        name: str,
+        program: Program,
+        engine: Engine,
+        limits: Limits,
+        facet: Facet,
+        tracing: Tracing,
+        pump: Pump,
+        seed: int = 0,
+        capacity: Capacity = ANY,
     ) -> None:
+        """`seed` is for the clock and the randomness of the profile `deterministic`: a fresh instance begins with it again.
+
+        `capacity` has room for its instance, or says that there is none.
+        """
         self.name = name
         self.limits = limits
         self.facet = facet
-        self.gate = engine.gate
+        self.pump = pump
         self.instances = 0
         """How many it has made so far."""
+        self.pacing: Pacing = "new"
+        self.fuel = 0
+        """What all calls have used so far that came to an end, well or not; 0 where the profile does not count it."""
         self.log = logging.getLogger(f"desk.ext.{name}")
+        self.profile = program.profile
         self._program = program
         self._engine = engine
         self._tracing = tracing
+        self._seed = seed
+        self._capacity = capacity
+        self._rate = log_rate_of(limits)
         self._instance: Instance | None = None
         self._guest = Guest(limits)
 
@@ -90,6 +125,11 @@ class Runner:
     def live(self) -> bool:
         """Whether there is an instance that can be called without more ado."""
         return self._instance is not None and self._instance.state == "idle"
+
+    @property
+    def begins_here(self) -> bool:
+        """Whether the first slice of its next call is for the event loop."""
+        return self.pacing == "quick" or (self.pacing == "new" and not self.pump.hungry)
 
     def begin(
         self,
@@ -112,9 +152,9 @@ class Runner:
         if self.live:
             return
         with self._tracing.span(names.INSTANTIATE, self.name, parent=span.traceparent) as made:
-            turn = Turn(self.name, cause, made.traceparent, Budget(self.limits, starting=True), made)
-            self._guest = Guest(self.limits)
-            self._instance = Instance(self._engine, self._program, self.limits)
+            turn = Turn(self.name, cause, None, made.traceparent, Budget(self.limits, starting=True), made)
+            self._guest = Guest(self.limits, self._rate, Seeded(self._seed) if self.profile.seeded else None)
+            self._instance = Instance(self._engine, self._program, self.limits, self._capacity)
             self._instance.guest = self._guest
             self.instances += 1
             try:
@@ -126,6 +166,7 @@ class Runner:
 
     async def _start(self, instance: Instance, guest: Guest, turn: Turn) -> None:
         """Instantiate, then run the guest's own start-up. Until `_initialize` is over, imports other than `log` say "not yet"."""
+        await self.pump.pace.breathe()
         while not instance.poll():
             await anyio.lowlevel.checkpoint()
         guest.memory = instance.memory()
@@ -137,6 +178,7 @@ class Runner:
                 if not call.step():
                     await call.finish()
                 call.outcome()
+        self.pacing = "new"  # starting is another matter
 
     def close(self) -> None:
         """Free the instance, whatever it was doing."""
@@ -169,23 +211,25 @@ class Call:
         self._signature = signature
         self._turn = turn
         self._logged = 0
+        self._began: float | None = None
         results = signature.wasm_results
         function = instance.export(export, signature.wasm_params, results[0] if results else None)
         assert function is not None, export  # admission has looked
         instance.start(function, guest.flatten(arguments))
-        self._began = time.monotonic()
 
     def step(self) -> bool:
-        """Run the first slice; True if the call is over."""
+        """Run the first slice here and now; True if the call is over."""
+        self._began = time.monotonic()
         try:
             return self._instance.poll()
         except Trapped as error:
             raise self._named(error) from None
 
     async def finish(self) -> None:
-        """Run the rest, whatever it takes within the budget."""
+        """Run the rest, or all of it, whatever it takes within the budget."""
         try:
-            await drive(self._instance, self, self._turn.budget, self._runner.gate, self._began)
+            runner = self._runner
+            await runner.pump.drive(self._instance, self, self._turn.budget, runner.limits.share, self._began)
         except ExtensionError as error:
             raise self._named(error) from None
 
@@ -194,21 +238,31 @@ class Call:
         if self._guest.has_lines:
             self._write_log()
         try:
-            return self._judge()
+            result = judge(self._guest, self._signature, self._instance.result())
         except ExtensionError as error:
             raise self._named(error) from error.__cause__
+        self._over()
+        return result
 
     def _named(self, error: ExtensionError) -> ExtensionError:
-        """The error with the names of extension and export; a trap after `proc_exit` is an exit."""
+        """The error with the names of extension and export; a trap after `proc_exit` is an exit, one without fuel a kill."""
         self._write_log()
+        self._over()
         if isinstance(error, Trapped) and self._guest.exit_status is not None:
             error = Exited(self._guest.exit_status)
+        elif isinstance(error, Trapped) and error.code == "out_of_fuel":
+            error = Killed("fuel", f"it used more fuel than one message may (fuel = {self._runner.limits.fuel:,})")
         error.extension, error.export = self._runner.name, self._export
         return error
 
+    def _over(self) -> None:
+        """What is to be learnt from it for the next call."""
+        self._runner.pacing = "long" if self._instance.slices > PATIENCE else "quick"
+        self._runner.fuel += self._instance.fuel
+
     async def serve(self, outgoing: Outgoing) -> int:
         """Carry out what the guest waits for."""
-        self._write_log()
+        self._write_log(over=False)
         origin, guest = self._turn.origin(), self._guest
         if outgoing.kind == "publish":
             if outgoing.refused is not None:
@@ -219,9 +273,7 @@ class Call:
         if guest.full:
             return Code.OVERLOADED  # before anything is done, whose answer would be lost
         if outgoing.refused is not None:
-            return guest.give(
-                answer_error(outgoing.refused, f"over a limit of the ABI: {outgoing.refused.name.lower()}")
-            )
+            return guest.give(answer_error(outgoing.refused, outgoing.why))
         return guest.give(await self._runner.facet.request(outgoing.subject, outgoing.payload, origin))
 
     def too_late(self, outgoing: Outgoing) -> int:
@@ -231,30 +283,9 @@ class Call:
         limit = f"no answer in time; this call ends at its own limit, {self._runner.limits.wall_ms:,} ms"
         return self._guest.give(answer_error(Code.DEADLINE, limit))
 
-    def _judge(self) -> object:
-        guest, result = self._guest, self._signature.result
-        if guest.replies > 1:
-            raise BadReply(f"answered {guest.replies} times; `reply` or `fail` is called once")
-        if guest.failure is not None:
-            raise GuestFailed(*guest.failure)
-        if result is None or result.flat is not None:
-            if guest.replies:
-                raise BadReply(f"called `reply`, but its result ({result or 'none'}) is not given that way")
-            return self._lift(self._instance.result())
-        if not guest.replies:
-            raise BadReply(f"returned without calling `reply`; its result is {result}")
-        if guest.reply is None:
-            raise BadReply(f"its reply is larger than the limit of {self._runner.limits.reply:,} bytes")
-        return self._lift(guest.reply)
-
-    def _lift(self, raw: int | float | bytes | None) -> object:
-        try:
-            return self._signature.lift_result(raw, max_size=self._runner.limits.reply)
-        except InvalidValue as error:
-            raise BadReply(f"its result is not of the declared type: {error}") from error
-
-    def _write_log(self) -> None:
-        for level, line in self._guest.take_lines():
+    def _write_log(self, *, over: bool = True) -> None:
+        """What the guest has said so far; when the call is `over`, also what it has not finished or was not let say."""
+        for level, line in self._guest.take_lines(over=over):
             self._runner.log.log(_LEVELS[level], "%s", printable(line))
             self._logged += 1
             if self._logged <= _SPAN_EVENTS:

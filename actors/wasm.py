@@ -46,6 +46,9 @@ _RANK = {section: rank for rank, section in enumerate((1, 2, 3, 4, 5, 6, 7, 8, 9
 _SMALLEST = {_GLOBAL: 3, _ELEMENT: 2, _CODE: 3, _DATA: 2}
 """Sections that are only counted, and the least bytes one entry can have."""
 
+STEPPED_OVER = frozenset({_CUSTOM, *_SMALLEST})
+"""Ids of the sections whose contents are not read here."""
+
 
 def header_kind(wasm: bytes | bytearray) -> Header:
     """Say what the first eight bytes announce: a core module, a component, one or the other cut off, or nothing we know."""

@@ -25,7 +25,7 @@ class Code(IntEnum):
     TOO_LARGE = 6
     """A payload is over a limit, either way."""
     OVERLOADED = 7
-    """Too many of something at one time: handles, messages."""
+    """Too many of something: messages that wait, or that one call sends; handles; instances."""
     DEADLOCK = 8
     """The receiver is waiting for this very guest."""
     HOPS = 9

@@ -36,6 +36,7 @@ from desk.capabilities.codes import Answerable, CapabilityError, Code
 from desk.capabilities.grants import Grants
 from desk.capabilities.message_atoms import BusAtom, CallAtom
 from desk.capabilities.syntax import PermissionSyntaxError
+from desk.traces.log_rate import LogRate
 
 log = logging.getLogger("desk.capabilities")
 
@@ -75,6 +76,9 @@ def answer_error(code: Code, message: str) -> bytes:
 ANSWER_SIZE = 16 << 20
 """Bytes of one answer; a provider's own limits are lower."""
 
+_REFUSALS = (1.0, 10)
+"""Refused publications of one extension in the log: so many lines a second, and so many at once."""
+
 
 class Facet:
     """One extension's way out."""
@@ -84,6 +88,7 @@ class Facet:
         self._bus = bus
         self._broker = broker
         self._publishes = publishes
+        self._refusals = LogRate(*_REFUSALS)
         self.grants = grants
 
     async def request(self, subject: bytes, payload: bytes, origin: Origin) -> bytes:
@@ -136,11 +141,22 @@ class Facet:
             onward = Origin(origin.sender, (), origin.hops, origin.traceparent)
             return await self._bus.publish_encoded(name, payload, origin=onward)
         except DeskError as error:
-            log.info("a publication of %s was refused: %s", origin.sender, error)
+            self._log_refusal(origin.sender, error)
             return -code_of(error)
         except Exception:
             log.exception("a publication of %s to %r failed in the host", origin.sender, subject)
             return -Code.INTERNAL
+
+    def _log_refusal(self, sender: str, error: DeskError) -> None:
+        """The guest gets only a code, so its author finds the reason in the log; but not once for each turn of a loop."""
+        rate = self._refusals
+        dropped = rate.take_note()
+        if dropped:
+            log.info("%s more refused publications of %s were not logged", f"{dropped:,}", sender)
+        if rate.take():
+            log.info("a publication of %s was refused: %s", sender, error)
+        else:
+            rate.dropped += 1
 
 
 def _subject(raw: bytes) -> str:

@@ -15,9 +15,9 @@ from desk.actors.text import printable
 from desk.actors.wasm_summary import ModuleSummary
 from desk.cli.exits import FAILED, OK, USAGE
 from desk.cli.terminal import Terminal
+from desk.host.engines import IMPORTS
 from desk.host.errors import UnreadableModule
 from desk.host.files import read_manifest, read_module
-from desk.host.host import IMPORTS
 
 
 def run(file: str, manifest_file: str | None, *, as_json: bool) -> int:

@@ -30,6 +30,8 @@ def granted_to(manifest: Manifest, grants: Permissions | Literal["requested"] | 
 
 def useless(manifest: Manifest, granted: PermissionSet) -> tuple[str, ...]:
     """A notice for each grant that the manifest does not ask for, not even in part: both are needed, so it gives nothing."""
+    if granted is manifest.requested:
+        return ()
     return tuple(
         f"is granted {atom}, but its manifest does not ask for it, so it gets nothing"
         for atom in granted

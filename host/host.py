@@ -20,42 +20,37 @@ from typing import Literal, Self
 import anyio
 import anyio.to_thread
 
-from desk.actors import abi
-from desk.actors.admission import Admission, admit
 from desk.actors.cell import Cell, CellStatistics
+from desk.actors.engine.capacity import Capacity
 from desk.actors.engine.compiler import CompileLimits, Compiler
-from desk.actors.engine.engine import Engine
 from desk.actors.engine.interrupts import deferred_interrupts
 from desk.actors.engine.modulecache import ModuleCache
+from desk.actors.engine.pump import Pump
 from desk.actors.engine.selftest import ensure_usable
+from desk.actors.engine.workers import Workers
 from desk.actors.limits import Limits
-from desk.actors.manifest import Manifest, parse_manifest
-from desk.actors.runner import Runner
-from desk.actors.wasi import preview1
+from desk.actors.manifest import Manifest
 from desk.bus.bus import DEFAULT_DEADLINE, Bus
-from desk.bus.envelope import APP, Origin
+from desk.bus.envelope import APP
 from desk.bus.mailbox import DEFAULT_CAPACITY
 from desk.bus.subscription import Subscription
 from desk.capabilities.addresses import AddressMap
 from desk.capabilities.audit import Audit, AuditSink
 from desk.capabilities.broker import Broker
-from desk.capabilities.facet import Facet
-from desk.capabilities.grants import Grants
 from desk.capabilities.permissions import PermissionSet
 from desk.capabilities.provider import Provider
 from desk.capabilities.providers.http import HttpProvider
-from desk.host.errors import AlreadyLoaded, HostNotOpen, NotLoaded
-from desk.host.files import default_cache_dir, read_extension
-from desk.host.granting import Permissions, granted_to, heard, useless
-from desk.traces import names
+from desk.host.engines import FUNCTIONS as FUNCTIONS
+from desk.host.engines import IMPORTS as IMPORTS
+from desk.host.engines import Engines
+from desk.host.errors import HostNotOpen, NotLoaded
+from desk.host.files import default_cache_dir
+from desk.host.granting import Permissions
+from desk.host.loading import Loaded, Loader, Terms
 from desk.traces.configure import configure_from_environment
 from desk.traces.tracing import Tracing
 
 log = logging.getLogger("desk.host")
-
-FUNCTIONS = abi.FUNCTIONS + preview1.FUNCTIONS
-IMPORTS = {(f.module, f.name): (f.params, (f.result,) if f.result else ()) for f in FUNCTIONS}
-"""Every import a module may have, with its type: what admission holds it against."""
 
 GRACE = 0.5
 """Seconds that turns in progress get when the host closes; then they are cancelled. Ctrl-C is to work within a second."""
@@ -68,18 +63,12 @@ class Extension:
     name: str
     manifest: Manifest
     granted: PermissionSet
+    profile: str
+    limits: Limits
+    """What it may use: the least of what the host, the operator and the manifest say."""
     notices: tuple[str, ...]
     """What was accepted but is not acted upon, and what was asked for but not granted: sentences for people."""
     statistics: CellStatistics
-
-
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    """What the host keeps of an extension."""
-
-    cell: Cell
-    granted: PermissionSet
-    notices: tuple[str, ...]
 
 
 class Host:
@@ -90,6 +79,7 @@ class Host:
         *,
         limits: Limits | None = None,
         compile_limits: CompileLimits | None = None,
+        max_instances: int | None = None,
         addresses: AddressMap | None = None,
         providers: Iterable[Provider] | None = None,
         audit: AuditSink | None = None,
@@ -99,19 +89,20 @@ class Host:
     ) -> None:
         """Nothing starts before `async with`.
 
-        `limits` caps every extension, `compile_limits` its compilation. `addresses` answers for host names, for tests and
-        demos. `providers` replaces the standard capabilities. `audit` is called with every decision. `tracing` defaults to
-        what `OTEL_*` variables say. `cache_dir` keeps compiled modules (`default_cache_dir()`); `cache=False` keeps none.
+        `limits` caps every extension, `compile_limits` its compilation. `max_instances` is how many extensions may live at
+        a time, by default as many as the system has room for. `addresses` answers for host names, for tests and demos.
+        `providers` replaces the standard capabilities. `audit` is called with every decision. `tracing` defaults to what
+        `OTEL_*` variables say. `cache_dir` keeps compiled modules (`default_cache_dir()`); `cache=False` keeps none.
         """
         self.limits = limits or Limits()
         self._compile_limits = compile_limits
+        self._capacity = Capacity(max_instances)
         self.audit = Audit(audit)
         self._tracing = tracing
         self._providers = tuple(providers) if providers is not None else (HttpProvider(address_map=addresses),)
         self._cache_dir = Path(cache_dir) if cache_dir and cache else None
         self._cache = cache
-        self._loaded: dict[str, _Loaded] = {}
-        self._loading: dict[str, tuple[anyio.CancelScope, anyio.Event]] = {}
+        self._loaded: dict[str, Loaded] = {}
         self._stack = AsyncExitStack()
         self._state = "new"
 
@@ -140,13 +131,25 @@ class Host:
             self._stack.push_async_callback(_shutdown, tracing)
         self.tracing = tracing
         self.bus = Bus(tracing)
-        self._broker = Broker(self._providers, self.audit, tracing)
+        broker = Broker(self._providers, self.audit, tracing)
         ensure_usable()
-        self._engine = Engine(FUNCTIONS, self._open_cache())
-        self._stack.callback(self._engine.close)
-        self._compiler = await self._stack.enter_async_context(Compiler(self._engine, self._compile_limits))
+        engines = Engines(self._open_cache())
+        self._stack.callback(engines.close)
+        compiler = await self._stack.enter_async_context(Compiler(self._compile_limits))
         self._stack.enter_context(deferred_interrupts(Cell.run))
         self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
+        self._loader = Loader(
+            bus=self.bus,
+            broker=broker,
+            tracing=tracing,
+            engines=engines,
+            compiler=compiler,
+            pump=Pump(self.bus.pace, Workers()),
+            capacity=self._capacity,
+            tasks=self._tasks,
+            limits=self.limits,
+            loaded=self._loaded,
+        )
 
     def _open_cache(self) -> ModuleCache | None:
         if self._cache_dir is not None:
@@ -164,9 +167,7 @@ class Host:
     ) -> None:
         """Stop everything: loads at once, turns in progress within `GRACE` seconds, or at once if this ends with an error."""
         self._state = "closed"
-        loading = list(self._loading.values())
-        for scope, _ in loading:
-            scope.cancel()
+        self._loader.cancel()
         for loaded in self._loaded.values():
             loaded.cell.stop()
         self._loaded.clear()
@@ -174,9 +175,7 @@ class Host:
             self._tasks.cancel_scope.cancel()
         else:
             self._tasks.cancel_scope.deadline = anyio.current_time() + GRACE
-        for _, over in loading:  # on their callers' tasks, but on our engine: it may not go before them
-            with anyio.CancelScope(shield=True):
-                await over.wait()
+        await self._loader.wait()
         # The error is the app's own: it goes on as it is, not inside the exception group of our tasks.
         await self._stack.aclose()
 
@@ -194,6 +193,9 @@ class Host:
         *,
         manifest: str | bytes | Path | None = None,
         grants: Permissions | Literal["requested"] | None = None,
+        limits: Limits | None = None,
+        profile: str | None = None,
+        seed: int = 0,
     ) -> Extension:
         """Load a module and start its actor; returns it once it is reachable.
 
@@ -201,51 +203,17 @@ class Host:
         the file as `manifest.ron`, or is given here as RON text or a path. `grants` is what it may do, at most what its
         manifest asks for; nothing by default; `"requested"` grants all that it asks for.
 
-        Raises `Refused` with every reason, or `CompileFailed` (nothing has run then); `AlreadyLoaded`, `UnreadableModule`,
-        `ManifestError`, `PermissionSyntaxError` for bad grants, and `ExtensionError` if the guest fails while it starts.
+        `limits` caps this extension; the host's caps hold as well, and so does what the manifest gives up. To lower one only:
+        `dataclasses.replace(host.limits, memory=...)`. `profile` ("small", "image", "deterministic") wins over the manifest's.
+        `seed` is what a deterministic extension's clock and random numbers come from.
+
+        Raises `Refused` with every reason, `CompileFailed` or `TooManyInstances` (nothing has run then); `AlreadyLoaded`,
+        `UnreadableModule`, `ManifestError`, `PermissionSyntaxError` for bad grants, `ExtensionError` if the guest fails while
+        it starts; `ValueError` for an unknown profile, `TypeError` for grants, limits or a seed that are none.
         """
         self._check_open()
-        wasm, admission = await anyio.to_thread.run_sync(self._admit, source, manifest)
-        accepted = admission.check()
-        name = accepted.name
-        if name in self._loaded or name in self._loading:
-            raise AlreadyLoaded(f"an extension {name!r} is loaded already; remove it first")
-        granted = granted_to(accepted, grants)
-        self._check_open()  # we have been away
-        over = anyio.Event()
-        with anyio.CancelScope() as scope:
-            self._loading[name] = scope, over
-            try:
-                await self._start(accepted, wasm, granted, admission.notices)
-            finally:
-                del self._loading[name]
-                over.set()
-        if scope.cancelled_caught:
-            raise HostNotOpen(f"the host was closed while it loaded {name!r}")
-        return self._extension(name)
-
-    def _admit(self, source: str | Path | bytes, manifest: str | bytes | Path | None) -> tuple[bytes, Admission]:
-        wasm, text = read_extension(source, manifest)
-        parsed = parse_manifest(text) if text is not None else None
-        return wasm, admit(wasm, parsed, imports=IMPORTS, limits=self.limits)
-
-    async def _start(self, manifest: Manifest, wasm: bytes, granted: PermissionSet, notices: tuple[str, ...]) -> None:
-        name = manifest.name
-        with self.tracing.span(names.LOAD, name) as span:
-            with self.tracing.span(names.COMPILE, name, parent=span.traceparent):
-                program = await self._compiler.program(name, wasm)
-            facet = Facet(self.bus, self._broker, Grants(manifest.requested, granted), manifest.publishes)
-            limits = self.limits.narrowed(manifest.limits)
-            runner = Runner(name, program, self._engine, limits, facet, self.tracing)
-            cell = Cell(manifest, runner, limits, self.bus, self.tracing)
-            origin = Origin(name, (), 0, span.traceparent)
-            patterns, unheard = heard(manifest, self._broker, facet.grants, origin)
-            await cell.start(span, patterns)
-            self._tasks.start_soon(cell.run, name=f"actor {name}")
-        unused = useless(manifest, granted)
-        for notice in unheard + unused:
-            log.warning("%s %s", name, notice)
-        self._loaded[name] = _Loaded(cell, granted, notices + unheard + unused)
+        terms = Terms(grants, limits, profile, seed)
+        return self._extension(await self._loader.load(source, manifest, terms))
 
     async def remove(self, name: str) -> None:
         """Stop an extension and forget it. A turn in progress ends by itself, or at its wall limit."""
@@ -260,9 +228,17 @@ class Host:
 
     def _extension(self, name: str) -> Extension:
         loaded = self._loaded[name]
-        return Extension(name, loaded.cell.manifest, loaded.granted, loaded.notices, loaded.cell.statistics())
+        return Extension(
+            name,
+            loaded.cell.manifest,
+            loaded.granted,
+            loaded.profile,
+            loaded.limits,
+            loaded.notices,
+            loaded.cell.statistics(),
+        )
 
-    def _entry(self, name: str) -> "_Loaded":
+    def _entry(self, name: str) -> Loaded:
         self._check_open()
         try:
             return self._loaded[name]

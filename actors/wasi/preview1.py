@@ -1,18 +1,18 @@
 """Enough of WASI preview 1 for a C program that prints: stdio becomes log lines, and there is nothing else to reach.
 
 Only the functions below exist; a module that imports another is refused at admission by its name. The environment and the
-arguments are empty, the clocks tick in milliseconds (finer ones are a permission, and come with it), randomness is secure.
+arguments are empty, the clocks tick in milliseconds (finer ones are a permission, and come with it), randomness is secure;
+but in the profile `deterministic` clocks and randomness come from a seed (`actors/sources.py`).
 Every function answers an errno; a pointer outside memory is a trap, as in wasmtime.
 
 Source: WASI snapshot preview 1, `wasi_snapshot_preview1.witx`. Numbers in errnos are WASI's own, not the system's.
 """
 
-import os
 import struct
-import time
 
 from desk.actors.engine.hostcalls import GuestFault, HostFunction
 from desk.actors.guest import Guest
+from desk.actors.sources import MONOTONIC, REALTIME
 
 MODULE = "wasi_snapshot_preview1"
 
@@ -31,6 +31,7 @@ TICK_NS = 1_000_000
 """The clocks' resolution in nanoseconds: too coarse to time a cache with."""
 
 _STDIO = (0, 1, 2)
+_CLOCKS = (REALTIME, MONOTONIC)
 _RIGHT_READ, _RIGHT_WRITE = 1 << 1, 1 << 6
 
 
@@ -73,15 +74,15 @@ def _proc_exit(guest: Guest, status: int) -> None:
 
 def _clock_time_get(guest: Guest, clock: int, precision: int, out: int) -> int:
     del precision
-    if clock not in (0, 1):
+    if clock not in _CLOCKS:
         return INVAL
-    now = time.time_ns() if clock == 0 else time.monotonic_ns()
+    now = guest.sources.time_ns(clock)
     guest.memory.write(out, struct.pack("<Q", now // TICK_NS * TICK_NS))
     return SUCCESS
 
 
 def _clock_res_get(guest: Guest, clock: int, out: int) -> int:
-    if clock not in (0, 1):
+    if clock not in _CLOCKS:
         return INVAL
     guest.memory.write(out, struct.pack("<Q", TICK_NS))
     return SUCCESS
@@ -90,7 +91,7 @@ def _clock_res_get(guest: Guest, clock: int, out: int) -> int:
 def _random_get(guest: Guest, pointer: int, length: int) -> int:
     if length > MAX_RANDOM:
         return INVAL
-    guest.memory.write(pointer, os.urandom(length))
+    guest.memory.write(pointer, guest.sources.random(length))
     return SUCCESS
 
 

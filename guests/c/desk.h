@@ -101,7 +101,7 @@ enum desk_code {
     DESK_UNAVAILABLE = 4, /* it exists but cannot answer now: stopped, or the outside world did not answer */
     DESK_DEADLINE = 5,    /* no answer in time */
     DESK_TOO_LARGE = 6,   /* larger than a limit, or than the buffer you gave */
-    DESK_OVERLOADED = 7,  /* too many of something at one time: messages, or payloads you hold */
+    DESK_OVERLOADED = 7,  /* too many of something: messages, or payloads you hold */
     DESK_DEADLOCK = 8,    /* the one you ask is waiting for you */
     DESK_HOPS = 9,        /* one message has caused too many others */
     DESK_FAILED = 10,     /* the other extension answered with an error of its own */

@@ -308,6 +308,91 @@ for name in ("now", "wait"):
     assert ran(tmp_path, OURS + ours, MALLOC_PERTURB_="165") == said
 
 
+def test_an_instance_freed_by_another_thread(tmp_path: Path) -> None:
+    """It would pull the stack from under a guest at work; ours refuses, the guest goes on, and may be freed when it is out."""
+    wait = """
+inside, leave = threading.Event(), threading.Event()
+def called(*arguments):
+    inside.set()
+    leave.wait()
+    return 0
+"""
+    control = f"""
+{wait}
+waits = capi.SyncCallback(called)
+raw = Raw(now=waits)
+future = raw.start(raw.export(b"now"))
+thread = threading.Thread(target=capi.future_poll, args=(future,))
+thread.start()
+inside.wait()
+capi.future_delete(future)
+capi.store_delete(raw.store)
+leave.set()
+thread.join()
+print("alive", flush=True)
+"""
+    ours = f"""
+{wait}
+kit = Kit()
+kit.now = called
+instance = kit.start(kit.instance(), "now")
+thread = threading.Thread(target=lambda: print(instance.poll(), instance.result()))
+thread.start()
+inside.wait()
+try:
+    instance.kill()
+except RuntimeError as error:
+    print(error)
+try:
+    instance.poll()
+except RuntimeError as error:
+    print(error)
+leave.set()
+thread.join()
+instance.kill()
+"""
+    end = ended(tmp_path, CONTROL + control, MALLOC_PERTURB_="165")
+    assert end.status in CRASH, end
+    said = "an instance cannot be freed while its guest runs\nnothing to poll: this instance is polling\nTrue 0\n"
+    assert ran(tmp_path, OURS + ours, MALLOC_PERTURB_="165") == said
+
+
+def test_signals_during_a_callback(tmp_path: Path) -> None:
+    """A handler that raises there is not lost, nor does it abort: the poll raises what it raised, and the instance is freed."""
+    raises = """
+class Struck(BaseException):
+    pass
+
+def struck(number, frame):
+    raise Struck
+
+signal.signal(signal.SIGUSR1, struck)
+def called(*arguments):
+    signal.raise_signal(signal.SIGUSR1)
+    return 1
+"""
+    control = f"""
+{raises}
+raw = Raw(wait=capi.SuspendingCallback(called))
+capi.future_poll(raw.start(raw.export(b"wait")))
+"""
+    ours = f"""
+{raises}
+kit = Kit()
+kit.now = kit.wait = called
+for name in ("now", "wait") * 50:
+    instance = kit.start(kit.instance(), name)
+    try:
+        finish(instance)
+    except Struck:
+        assert instance.state == "dead"
+    else:
+        print("lost")
+print("end")
+"""
+    check(tmp_path, control, ABORT, ours, "end\n", "callback must be set")
+
+
 def test_memory_after_its_instance(tmp_path: Path) -> None:
     """Where a guest's memory was, nothing is mapped any more; ours says so instead of looking there."""
     control = """
@@ -732,6 +817,192 @@ run(sys.argv[1], main)
 def test_a_host_closed_with_calls_in_flight(tmp_path: Path, backend: str, export: str, how: str) -> None:
     """Guests that compute or wait are ended with the host, and whoever waits for an answer is told."""
     assert ran(tmp_path, BUSY_HOST + CLOSED, backend, export, how) == f"short Unavailable, {export} Unavailable\n"
+
+
+# -- two guests that compute without end, wherever they do it
+
+TWO_BUSY = """
+OTHER = BUSY.replace(b'name: "busy"', b'name: "bus2"')
+ends = []
+
+async def endless(host, name):
+    try:
+        await host.call(name, "spin", deadline=None)
+    except Exception as error:
+        ends.append(type(error).__name__)
+
+async def begin(host, tasks):
+    await host.load(BUSY, grants="requested")
+    await host.load(OTHER, grants="requested")
+    for name in ("busy", "bus2"):
+        tasks.start_soon(endless, host, name)
+    await anyio.sleep(0.1)
+"""
+"""Has two extensions loaded, each of which has been computing for a tenth of a second."""
+
+
+@pytest.fixture(scope="module")
+def modules(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where the next programs keep compiled modules: each would start two compilers otherwise."""
+    return str(tmp_path_factory.mktemp("modules"))
+
+
+BUSY_CLOSED = """
+class Over(Exception):
+    pass
+
+async def main():
+    async with anyio.create_task_group() as tasks:
+        with anyio.CancelScope() as scope:
+            try:
+                limits = Limits(wall_ms=600_000, cpu_ms=400 if sys.argv[2] == "removed" else 600_000)
+                async with Host(tracing=Tracing.off(), limits=limits) as host:
+                    await begin(host, tasks)
+                    if sys.argv[2] == "error":
+                        raise Over
+                    if sys.argv[2] == "cancelled":
+                        scope.cancel()
+                        await anyio.sleep(0)
+                    if sys.argv[2] == "removed":
+                        async with anyio.create_task_group() as removing:
+                            removing.start_soon(host.remove, "busy")
+                            removing.start_soon(host.remove, "bus2")
+            except Over:
+                pass
+    gc.collect()
+    print(*ends)
+
+run(sys.argv[1], main)
+"""
+
+
+@backends
+@pytest.mark.parametrize("how", ["orderly", "error", "cancelled", "removed"])
+def test_a_host_closed_under_two_busy_guests(tmp_path: Path, modules: str, backend: str, how: str) -> None:
+    """They are stopped, both callers are told, and nothing that was freed is touched afterwards."""
+    told = (
+        "Killed Killed\n" if how == "removed" else "Unavailable Unavailable\n"
+    )  # a turn in progress ends by its limits
+    program = BUSY_HOST + TWO_BUSY + BUSY_CLOSED
+    assert (
+        ran(tmp_path, program, backend, how, XDG_CACHE_HOME=modules, MALLOC_PERTURB_="165", MALLOC_CHECK_="3") == told
+    )
+
+
+BUSY_EXIT = """
+how = sys.argv[2]
+
+async def main():
+    async with anyio.create_task_group() as tasks:
+        async with make_host() as host:
+            await begin(host, tasks)
+            busy.set()
+            if how == "sys.exit":
+                sys.exit(5)
+            if how == "left":
+                os._exit(5)
+            if how == "signal":
+                os.kill(os.getpid(), signal.SIGINT)
+            await anyio.sleep_forever()
+
+busy = threading.Event()
+if how == "daemon":
+    threading.Thread(target=run, args=(sys.argv[1], main), daemon=True).start()
+    busy.wait()
+    sys.exit(5)
+try:
+    run(sys.argv[1], main)
+except BaseException as error:
+    def leaf(error):
+        return leaf(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+    assert type(leaf(error)) is (KeyboardInterrupt if how == "signal" else SystemExit), error
+    gc.collect()
+    sys.exit(5)
+"""
+
+
+@backends
+@pytest.mark.parametrize("how", ["sys.exit", "left", "signal", "daemon"])
+def test_a_program_that_ends_under_two_busy_guests(tmp_path: Path, modules: str, backend: str, how: str) -> None:
+    """By `sys.exit`, `os._exit` or Ctrl-C, or while they run in a daemon thread: it ends as it says, without a word more."""
+    program = BUSY_HOST + TWO_BUSY + BUSY_EXIT
+    end = ended(tmp_path, program, backend, how, XDG_CACHE_HOME=modules, MALLOC_PERTURB_="165")
+    assert end.status == 5, end
+    assert "Fatal" not in end.err, end
+    assert "Exception ignored" not in end.err, end
+
+
+BUSY_FORK = """
+from desk.actors.engine.engine import Engine
+from desk.actors.errors import EngineUnusable
+import warnings
+warnings.simplefilter("ignore")  # Python 3.12 warns of a fork in a process with threads: that is what this is about
+
+def child():
+    gc.collect()
+    try:
+        Engine(())
+    except EngineUnusable:
+        os._exit(7)
+    os._exit(0)
+
+def fork():
+    process = os.fork()
+    if not process:
+        signal.setitimer(signal.ITIMER_REAL, 5)
+        child()
+    statuses.append(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
+
+statuses = []
+
+async def main():
+    async with anyio.create_task_group() as tasks:
+        async with make_host() as host:
+            await begin(host, tasks)
+            for _ in range(3):
+                fork()
+                await anyio.to_thread.run_sync(fork)
+                await anyio.sleep(0.01)
+            assert ends == []
+    print(statuses, *ends)
+
+run(sys.argv[1], main)
+"""
+
+
+@backends
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing forks there")
+def test_a_fork_under_two_busy_guests(tmp_path: Path, modules: str, backend: str) -> None:
+    """The children have none of the threads and are told so; in the parent the guests go on until the host closes."""
+    printed = ran(tmp_path, BUSY_HOST + TWO_BUSY + BUSY_FORK, backend, XDG_CACHE_HOME=modules)
+    assert printed == "[7, 7, 7, 7, 7, 7] Unavailable Unavailable\n"
+
+
+BUSY_LATE = """
+async def main():
+    faulthandler.disable()
+    async with anyio.create_task_group() as tasks:
+        async with make_host() as host:
+            await begin(host, tasks)
+            faulthandler.enable()
+            await host.load(BUSY.replace(b'name: "busy"', b'name: "bus3"'), grants="requested")
+            for _ in range(3):
+                for export in ("far", "trap"):
+                    try:
+                        await host.call("bus3", export)
+                    except Trapped as trapped:
+                        print(trapped.code)
+    print(*ends)
+
+run(sys.argv[1], main)
+"""
+
+
+@backends
+def test_faulthandler_enabled_under_two_busy_guests(tmp_path: Path, modules: str, backend: str) -> None:
+    """A third guest's faults are traps all the same."""
+    printed = ran(tmp_path, BUSY_HOST + TWO_BUSY + BUSY_LATE, backend, XDG_CACHE_HOME=modules)
+    assert printed == "memory_out_of_bounds\nunreachable\n" * 3 + "Unavailable Unavailable\n"
 
 
 # -- another wasmtime

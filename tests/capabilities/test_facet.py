@@ -436,6 +436,20 @@ async def test_an_event_is_bounded_as_it_is_and_not_as_it_would_be() -> None:
     assert envelope.payload == payload
 
 
+async def test_refused_publications_do_not_flood_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """The first few of an extension are lines, later ones are counted, each extension by itself; the guest gets every code."""
+    here = world()
+    noisy, quiet = here.facet({}), here.facet({})
+    with caplog.at_level(logging.INFO, "desk.capabilities"):
+        for _ in range(500):
+            assert await noisy.publish(b"a.b", codec.encode(1), GUEST) == -Code.DENIED
+        assert await quiet.publish(b"a.b", codec.encode(1), Origin("quiet")) == -Code.DENIED
+    lines = [record.getMessage() for record in caplog.records if record.name == "desk.capabilities"]
+    assert 11 <= len(lines) <= 30
+    assert all("was refused: " in line or "were not logged" in line for line in lines)
+    assert lines[-1].startswith("a publication of quiet was refused: ")
+
+
 async def test_a_publication_that_fails_in_the_host_is_internal(caplog: pytest.LogCaptureFixture) -> None:
     """The guest gets the code, the log has the error."""
 
@@ -570,7 +584,7 @@ async def test_a_call_inherits_the_deadline_of_the_turn() -> None:
     )
     assert code is Code.DEADLINE
     envelope: Envelope = await mailbox.take()
-    assert envelope.origin == Origin("widget", ("widget",), 1, envelope.traceparent, until)
+    assert (envelope.origin, envelope.deadline) == (Origin("widget", ("widget",), 1, None, until), until)
 
 
 # -- spans

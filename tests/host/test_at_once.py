@@ -3,6 +3,8 @@
 The same script is played to two hosts, one of which never takes a turn at once; what callers see must not differ.
 """
 
+import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import anyio
@@ -10,11 +12,15 @@ import pytest
 from extensions import ECHO, relay
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from opentelemetry.sdk.trace import ReadableSpan
+from toolbox import extension
 
 from desk.actors.cell import Cell
 from desk.actors.limits import Limits
 from desk.bus.envelope import Envelope
 from desk.host import Host
+from desk.traces import names
+from desk.traces.recorder import record_in_memory
 from desk.traces.tracing import Tracing
 
 pytestmark = pytest.mark.anyio
@@ -56,10 +62,11 @@ async def outcome(host: Host, export: str, *arguments: object) -> object:
         return type(error).__name__, str(error)
 
 
-async def play(cache: Path, script: list[tuple[str, object]]) -> list[object]:
-    """The script's transcript: every outcome in order, and the statistics at the end."""
+async def play(cache: Path, script: list[tuple[str, object]], *, traced: bool) -> list[object]:
+    """The script's transcript: every outcome in order, the statistics at the end, and the spans if it is `traced`."""
     seen: list[object] = []
-    async with Host(cache_dir=cache, tracing=Tracing.off(), limits=Limits(cpu_ms=5)) as host:
+    tracing, recorder = record_in_memory() if traced else (Tracing.off(), None)
+    async with Host(cache_dir=cache, tracing=tracing, limits=Limits(cpu_ms=5)) as host:
         await host.load(ECHO)
         await host.load(LISTENER, grants="requested")
         for kind, what in script:
@@ -77,7 +84,25 @@ async def play(cache: Path, script: list[tuple[str, object]]) -> list[object]:
             statistics = extension.statistics
             seen.append((extension.name, statistics.failed, statistics.instances, statistics.queued))
             seen.append(len(host.bus.dead_letters))
+    if recorder is not None:
+        seen.append(forest(recorder.spans))
     return seen
+
+
+def forest(spans: Iterable[ReadableSpan]) -> list[object]:
+    """Everything that was recorded but times and numbers, as trees; what happened at the same time in no order."""
+    below: dict[int | None, list[ReadableSpan]] = {}
+    for span in spans:
+        below.setdefault(span.parent and span.parent.span_id, []).append(span)
+
+    def tree(span: ReadableSpan) -> tuple[object, ...]:
+        assert span.context is not None
+        attributes = {key: value for key, value in (span.attributes or {}).items() if key != names.MESSAGE_ID}
+        events = [event.name for event in span.events]
+        children = sorted(map(tree, below.get(span.context.span_id, [])), key=repr)
+        return span.name, span.kind, span.status.status_code, sorted(attributes.items()), events, children
+
+    return sorted(map(tree, below.get(None, [])), key=repr)
 
 
 async def together(host: Host, number: int) -> list[int]:
@@ -95,30 +120,35 @@ async def together(host: Host, number: int) -> list[int]:
     return sorted(counts)
 
 
-@given(script=st.lists(steps, max_size=8))
+@given(script=st.lists(steps, max_size=8), traced=st.booleans())
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_callers_cannot_tell_which_way_was_taken(
-    script: list[tuple[str, object]], tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    script: list[tuple[str, object]],
+    traced: bool,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Results, errors, order, fresh instances after a crash, dead letters: all the same, for any script."""
+    """Results, errors, order, fresh instances after a crash, dead letters, spans: all the same, for any script."""
     cache = tmp_path_factory.getbasetemp() / "at-once"
-    at_once = await play(cache, script)
+    at_once = await play(cache, script, traced=traced)
     with monkeypatch.context() as patch:
-        patch.setattr("desk.host.host.Cell", Deferring)
-        deferred = await play(cache, script)
+        patch.setattr("desk.host.loading.Cell", Deferring)
+        deferred = await play(cache, script, traced=traced)
     assert at_once == deferred
 
 
-async def test_a_short_call_needs_no_task_switch(tmp_path: Path) -> None:
-    """An idle actor answers on its caller's task: no other task has run when the answer is there."""
+@pytest.mark.parametrize("traced", [False, True])
+async def test_a_short_call_needs_no_task_switch(traced: bool, tmp_path: Path) -> None:
+    """An idle actor answers on its caller's task, also while spans are recorded: no other task has run meanwhile."""
     others: list[str] = []
+    tracing = record_in_memory()[0] if traced else Tracing.off()
 
     async def other() -> None:
         others.append("ran")
 
-    async with Host(cache_dir=tmp_path / "cache", tracing=Tracing.off()) as host:
+    async with Host(cache_dir=tmp_path / "cache", tracing=tracing) as host:
         await host.load(ECHO)
-        assert await host.call("echo", "add", 1, 1) == 2
+        host.bus.pace.until = math.inf  # so that it is not others' turn just now
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(other)
             assert await host.call("echo", "add", 1, 2) == 3
@@ -150,3 +180,43 @@ async def test_a_caller_that_never_waits_still_lets_others_run(tmp_path: Path) -
                 while True:
                     await host.call("echo", "add", 1, 1)
         assert scope.cancelled_caught
+
+
+BUSY = extension(
+    """(name: "busy", api_version: "0.1", exports: {
+        "work": (params: [i32]), "on_tick": (params: [any]), "handled": (params: [], ret: i32)
+    }, subscribes: {"tick": "on_tick"})""",
+    """
+    (global $handled (mut i32) (i32.const 0))
+    (func (export "work") (param i32)
+      (loop (local.set 0 (i32.sub (local.get 0) (i32.const 1))) (br_if 0 (local.get 0))))
+    (func (export "on_tick") (param i32 i32)
+      (global.set $handled (i32.add (global.get $handled) (i32.const 1))))
+    (func (export "handled") (result i32) (global.get $handled))
+    """,
+)
+
+
+async def test_events_that_wait_are_handled_in_batches(tmp_path: Path) -> None:
+    """What came while an actor was busy is handled without a task switch for each: many events in one turn of the loop."""
+    events = 200
+    seen: set[int] = set()
+
+    async def watch(host: Host) -> None:
+        while True:
+            seen.add(host.extensions()[0].statistics.handled)
+            await anyio.lowlevel.checkpoint()
+
+    async with Host(cache_dir=tmp_path / "cache", tracing=Tracing.off()) as host:
+        await host.load(BUSY, grants="requested")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(host.call, "busy", "work", 200_000_000)
+            while not host.extensions()[0].statistics.busy:
+                await anyio.lowlevel.checkpoint()
+            for number in range(events):
+                await host.publish("tick", number)
+            assert host.extensions()[0].statistics.queued == events
+            tasks.start_soon(watch, host)
+            assert await host.call("busy", "handled") == events
+            tasks.cancel_scope.cancel()
+    assert len(seen) < events / 2

@@ -1,16 +1,19 @@
-"""`python -m benchmarks`, or `make bench`: speed beside Extism and wasmtime-py, as ratios within one run."""
+"""`python -m benchmarks`, or `make bench`: speed beside Extism and wasmtime-py, as ratios within one run, and under load."""
 
 import argparse
 import json
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import rows
-from benchmarks.contestants import WrongAnswer, field
 from benchmarks.echo import NoCompiler
+from benchmarks.goals import NOT_MEASURED, exit_code
+from benchmarks.measure import WrongAnswer
+from benchmarks.plan import QUICK, STANDARD
 from benchmarks.report import print_table
+from benchmarks.rows import TOPICS, measure
 from desk.cli.terminal import Terminal
 
 _EXITS = """exit codes:
@@ -26,21 +29,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "python -m benchmarks", description=__doc__, epilog=_EXITS, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object a row")
-    parser.add_argument("--quick", action="store_true", help="a second instead of 20: shows that it works, no more")
+    parser.add_argument(
+        "--quick", action="store_true", help="seconds instead of a minute: shows that it works, no more"
+    )
+    parser.add_argument(
+        "--only", action="append", choices=TOPICS, metavar="GROUP", help=f"only one of {', '.join(TOPICS)}; repeatable"
+    )
+    parser.add_argument("--actors", type=_count, metavar="N", help=f"how many a crowd is ({STANDARD.actors:,})")
     options = parser.parse_args(arguments)
-    plan = rows.QUICK if options.quick else rows.STANDARD
+    plan = QUICK if options.quick else STANDARD
+    if options.actors is not None:
+        plan = replace(plan, actors=options.actors)
     try:
-        with tempfile.TemporaryDirectory(prefix="desk-bench-") as scratch, field(Path(scratch) / "modules") as everyone:
-            measured = rows.measure(everyone, plan)
+        with tempfile.TemporaryDirectory(prefix="desk-bench-") as scratch:
+            measured = measure(options.only or TOPICS, plan, Path(scratch))
     except (NoCompiler, WrongAnswer) as error:
         print(f"cannot measure: {error}", file=sys.stderr)
-        return rows.NOT_MEASURED
+        return NOT_MEASURED
     if options.json:
         for row in measured:
             print(json.dumps(row.as_json()))
     else:
         print_table(measured, plan, Terminal())
-    return rows.exit_code(measured)
+    return exit_code(measured)
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
  * The work is a transformation that nobody can shorten to "hand the input back": every 64-bit word is XORed with a
  * constant, and the sum of the words that came in is appended. `echo.py` computes the same and compares every answer.
  *
+ * `burn` is for computing alone, `on_tick` and `heard` for events: the least that a guest can do with a number.
+ *
  *     -DPEER_DESK      desk.h: read, work, reply
  *     -DPEER_EXTISM    as Extism's C PDK does it: load word by word, work, alloc, store word by word, output_set
  *     -DPEER_RAW       alloc, echo and free for an embedder that writes to and reads from the memory by itself
@@ -27,6 +29,19 @@ static uint32_t work(uint32_t len) {
     return len + 8;
 }
 
+/* `steps` steps of a generator whose end `echo.py` can tell without taking them. */
+#if !defined(PEER_EXTISM)
+static uint32_t generate(uint32_t steps) {
+    uint32_t x = 1;
+    for (; steps; steps--) x = x * 1664525u + 1013904223u;
+    return x;
+}
+#endif
+
+#if !defined(PEER_RAW)
+static int32_t heard;
+#endif
+
 #if defined(PEER_DESK)
 
 #include "desk.h"
@@ -36,11 +51,22 @@ DESK_EXPORT("echo") void echo(uint32_t handle, uint32_t len) {
     else desk_reply(words, work(len));
 }
 
-static int32_t heard;
-
 DESK_EXPORT("on_tick") void on_tick(int32_t n) { heard += n; }
 
 DESK_EXPORT("heard") int32_t heard_so_far(void) { return heard; }
+
+DESK_EXPORT("burn") uint32_t burn(uint32_t steps) { return generate(steps); }
+
+/* Endless: somebody has to stop it. */
+DESK_EXPORT("spin") void spin(void) {
+    volatile uint32_t turns = 0;
+    for (;;) turns++;
+}
+
+/* Busy until whoever listens has made room for the last of three events: one is the integer 1 in CBOR. */
+DESK_EXPORT("hold") void hold(void) {
+    for (int i = 0; i < 3; i++) desk_publish("bench.hold", 10, "\x01", 1);
+}
 
 #elif defined(PEER_EXTISM)
 
@@ -64,6 +90,18 @@ __attribute__((export_name("echo"))) int32_t echo(void) {
     return 0;
 }
 
+__attribute__((export_name("on_tick"))) int32_t on_tick(void) {
+    heard += (int32_t)load_u64(input_offset());
+    return 0;
+}
+
+__attribute__((export_name("heard"))) int32_t heard_so_far(void) {
+    uint64_t to = alloc(8);
+    store_u64(to, (uint64_t)heard);
+    output_set(to, 8);
+    return 0;
+}
+
 #elif defined(PEER_RAW)
 
 /* The cheapest allocator there is: one call has one buffer. */
@@ -73,6 +111,8 @@ __attribute__((export_name("free"))) void release(void *at) { (void)at; }
 
 /* The output is where the input was; the caller allocates 8 bytes more than it writes. */
 __attribute__((export_name("echo"))) uint32_t echo(uint32_t len) { return fits(len) ? work(len) : 0; }
+
+__attribute__((export_name("burn"))) uint32_t burn(uint32_t steps) { return generate(steps); }
 
 #else
 #error "say for whom: -DPEER_DESK, -DPEER_EXTISM or -DPEER_RAW"

@@ -13,15 +13,23 @@ HERE = Path(__file__).parent
 ADVICE = "needs clang for wasm; on Debian: apt-get install clang lld"
 """What to tell whoever has no compiler. No libc is needed: the guest is freestanding."""
 
-MANIFEST = """(name: "echo", api_version: "0.1",
-    exports: {
+
+def manifest(name: str, limits: str = "") -> str:
+    """The manifest of our build of the guest; it listens to a subject of its own. `limits` is RON: `wall_ms: 500`."""
+    return f"""(name: "{name}", api_version: "0.1",
+    exports: {{
         "echo": (params: [bytes], ret: bytes),
         "on_tick": (params: [i32]),
         "heard": (params: [], ret: i32),
-    },
-    subscribes: {"bench.tick": "on_tick"},
+        "burn": (params: [u32], ret: u32),
+        "spin": (params: []),
+        "hold": (params: []),
+    }},
+    subscribes: {{"bench.tick.{name}": "on_tick"}},
+    publishes: {{"bench.hold": i32}},
+    limits: {{{limits}}},
 )"""
-"""Of our build of the guest."""
+
 
 _KEY = 0xA5A5_A5A5_A5A5_A5A5
 _VARIANTS = 8
@@ -61,3 +69,14 @@ def answer(payload: bytes) -> bytes:
     words = struct.unpack(f"<{len(payload) // 8}Q", payload)
     out = [word ^ _KEY for word in words]
     return struct.pack(f"<{len(out) + 1}Q", *out, sum(words) % (1 << 64))
+
+
+def burnt(steps: int) -> int:
+    """What `burn` makes of `steps`: x -> a*x + c, so many times, by squaring that map instead of taking the steps."""
+    multiply, add, x = 1_664_525, 1_013_904_223, 1
+    while steps:
+        if steps & 1:
+            x = (multiply * x + add) % (1 << 32)
+        multiply, add = multiply * multiply % (1 << 32), (multiply + 1) * add % (1 << 32)
+        steps >>= 1
+    return x

@@ -6,14 +6,26 @@ hundreds of calls, after a few unmeasured ones that warm caches and wake sleepin
 counts what only some calls pay, such as waking a thread (Extism does, in about every other call), which a median of single
 calls would show either in full or not at all. A disturbance from outside spoils some batches; the median over the rounds
 does not see them. The best round is kept too: it is what a contestant can do when everything goes its way.
+
+Every answer is compared with what it must be: `WrongAnswer` ends the benchmark.
 """
 
-from collections.abc import Callable, Mapping
+import itertools
+import math
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Self
+
+from benchmarks.echo import Exchange
 
 WARM_UP = 5
 """Unmeasured calls before each batch."""
+
+
+class WrongAnswer(Exception):
+    """A contestant gave other bytes than it must: its time means nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +38,19 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
-    """Microseconds a call: the median of the rounds, and the best round."""
+class Figure:
+    """One number of the result: the median of the rounds, and the best round. Times of calls are in microseconds a call."""
 
     median: float
     best: float
 
+    @classmethod
+    def of(cls, value: float) -> Self:
+        """A figure that was measured once."""
+        return cls(value, value)
 
-def interleave(entries: Mapping[str, Entry], rounds: int) -> dict[str, Times]:
+
+def interleave(entries: Mapping[str, Entry], rounds: int) -> dict[str, Figure]:
     """Time all entries, in turn, `rounds` times."""
     names = list(entries)
     taken: dict[str, list[float]] = {name: [] for name in names}
@@ -44,4 +61,33 @@ def interleave(entries: Mapping[str, Entry], rounds: int) -> dict[str, Times]:
             if entry.warm_up:
                 entry.batch(entry.warm_up)
             taken[name].append(entry.batch(entry.calls) / entry.calls / 1000)
-    return {name: Times(median(times), min(times)) for name, times in taken.items()}
+    return {name: Figure(median(times), min(times)) for name, times in taken.items()}
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The smallest of `values` that at least `percent` of them do not exceed: one that was really measured."""
+    return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]
+
+
+def timed(call: Callable[[bytes], bytes | bytearray], exchanges: Sequence[Exchange], calls: int) -> int:
+    """Nanoseconds that `calls` calls take, each answer checked."""
+    start = time.perf_counter_ns()
+    for payload, expected in itertools.islice(itertools.cycle(exchanges), calls):
+        if call(payload) != expected:
+            raise WrongAnswer(f"{call} gave other bytes than expected for {len(payload)} bytes")
+    return time.perf_counter_ns() - start
+
+
+async def timed_async(call: Callable[[bytes], Awaitable[object]], exchanges: Sequence[Exchange], calls: int) -> int:
+    """`timed` within an event loop."""
+    start = time.perf_counter_ns()
+    for payload, expected in itertools.islice(itertools.cycle(exchanges), calls):
+        if await call(payload) != expected:
+            raise WrongAnswer(f"{call} gave other bytes than expected for {len(payload)} bytes")
+    return time.perf_counter_ns() - start
+
+
+def check_heard(heard: int, expected: int) -> None:
+    """The guest has counted every event, or the time is worth nothing."""
+    if heard != expected:
+        raise WrongAnswer(f"the guest counted {heard:,} of {expected:,} events")

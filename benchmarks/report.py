@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from benchmarks.rows import Plan, Row
+from benchmarks.goals import Row
+from benchmarks.plan import Plan
 from desk.cli.terminal import Terminal
 
 _HEAD = ("", "ours", "peer", "ratio", "best", "goal", "")
@@ -12,7 +13,7 @@ _STYLES = {"met": "green", "missed": "red"}
 def print_table(rows: Sequence[Row], plan: Plan, terminal: Terminal) -> None:
     """Write all rows, grouped."""
     terminal.line(
-        f"{plan.rounds} interleaved rounds. A time is the wall time of one call: the mean of a batch of {plan.calls} calls,"
+        f"{plan.rounds} interleaved rounds. A time in µs is the wall time of one call: the mean of a batch of calls,"
     )
     terminal.line(
         "the median of the rounds. ratio: our time / the peer's, below 1 is faster; best: that of the best rounds."
@@ -27,27 +28,36 @@ def print_table(rows: Sequence[Row], plan: Plan, terminal: Terminal) -> None:
             group = row.group
             terminal.line(terminal.style(group, "bold"))
         line = _aligned(cells, widths)
-        verdict = cells[-1]
-        if verdict in _STYLES:
-            line = line.removesuffix(verdict) + terminal.style(verdict, _STYLES[verdict])
+        verdict, said = _verdict(row), cells[-1]
+        if verdict:
+            line = line.removesuffix(said) + terminal.style(verdict, _STYLES[verdict]) + said.removeprefix(verdict)
         terminal.line(line)
 
 
+def _verdict(row: Row) -> str:
+    return {True: "met", False: "missed", None: ""}[row.met]
+
+
 def _cells(row: Row) -> tuple[str, ...]:
-    verdict = row.note or {True: "met", False: "missed", None: ""}[row.met]
     return (
-        f"  {row.name}" + (f" / {row.peer_name}" if row.peer_name else ""),
-        f"{row.ours:,.0f} /s" if row.metric.startswith("events/s") else _time(row.ours),
-        "" if row.peer is None else _time(row.peer),
+        f"  {row.label}",
+        _number(row.ours, row.metric),
+        _number(row.peer, row.metric),
         "" if row.ratio is None else f"{row.ratio:.2f}",
         "" if row.best_ratio is None else f"{row.best_ratio:.2f}",
         "" if row.goal is None else str(row.goal),
-        verdict,
+        "  ".join(filter(None, (_verdict(row), row.note))),
     )
 
 
-def _time(microseconds: float) -> str:
-    return f"{microseconds:,.0f} µs" if microseconds >= 100 else f"{microseconds:.1f} µs"
+def _number(number: float | None, metric: str) -> str:
+    """With its unit, the first word of `metric`."""
+    if number is None:
+        return ""
+    unit = metric.partition(" ")[0].replace("us", "µs")
+    if unit == "times":
+        return f"{number:.2f} {unit}"
+    return f"{number:,.0f} {unit}" if number >= 100 else f"{number:.{2 if number < 1 else 1}f} {unit}"
 
 
 def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -13,7 +13,6 @@ There are two ways into a turn, and they differ only in the task that takes its 
 """
 
 import logging
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
@@ -21,14 +20,14 @@ from typing import Self
 
 import anyio
 
-from desk.actors.engine.budget import Budget
 from desk.actors.limits import Limits
 from desk.actors.manifest import Manifest
-from desk.actors.runner import Call, Runner, Turn
+from desk.actors.runner import Call, Runner
+from desk.actors.turn import Turn
 from desk.bus import codec
 from desk.bus.bus import MAX_ARGUMENT, Bus, Service
 from desk.bus.envelope import APP, Envelope
-from desk.bus.errors import DeskError, Unavailable
+from desk.bus.errors import DeadlineExceeded, DeskError, Unavailable
 from desk.bus.mailbox import Mailbox
 from desk.bus.subjects import Pattern
 from desk.bus.subscription import Subscription
@@ -38,6 +37,7 @@ from desk.traces.tracing import Span, Tracing
 log = logging.getLogger("desk.actors")
 
 _NO_SPAN = Span()
+_ROUTES_KEPT = 256
 _STOPPED = "was stopped while it handled the message"
 
 
@@ -77,8 +77,9 @@ class Cell:
         self._mailbox = Mailbox(self.name, limits.mailbox, limits.mailbox_bytes)
         self._services: list[Service] = []
         self._subscriptions: list[Subscription] = []
-        self._answers: dict[str, str] = {}
         self._handlers = tuple((Pattern(pattern), export) for pattern, export in manifest.subscribes.items())
+        self._routes: dict[str, tuple[str, ...]] = {}
+        """The handlers of an event by its subject, for as many subjects as are kept."""
         self._unfinished: Call | None = None
         """The call of `current` if it was begun on a sender's task, and `run` is to go on with it."""
         self._handled = self._failed = self._dropped = 0
@@ -103,9 +104,7 @@ class Cell:
         """
         await self._runner.ready(span, APP)
         for export, signature in self.manifest.exports.items():
-            subject = f"ext.{self.name}.{export}"
-            self._answers[subject] = export
-            self._services.append(self._bus.serve(subject, signature, self._mailbox))
+            self._services.append(self._bus.serve(f"ext.{self.name}.{export}", signature, self._mailbox))
         for pattern in subscribes:
             self._subscriptions.append(self._bus.subscribe(pattern, mailbox=self._mailbox))
         self._mailbox.on_idle = self._take_at_once
@@ -139,7 +138,8 @@ class Cell:
     async def _turn(self, envelope: Envelope) -> None:
         """Handle one message. Raises nothing but cancellation: a message must never end its actor."""
         if envelope.unwanted():
-            self.drop(envelope, "took the message when nobody waited any more")
+            late = DeadlineExceeded(f"no answer from {envelope.subject} in time: other messages came first")
+            self.drop(envelope, "took the message when nobody waited any more", late)
             return
         with _Handling(self, envelope) as turn:
             if self._runner.begins_here:
@@ -190,9 +190,16 @@ class Cell:
 
     def _exports_for(self, envelope: Envelope) -> tuple[str, ...]:
         """The exports that the message is for: one for a request, every handler that matches for an event."""
+        subject = envelope.subject
         if envelope.reply is not None:
-            return (self._answers[envelope.subject],)
-        return tuple([export for pattern, export in self._handlers if pattern.matches(envelope.subject)])
+            return (subject.rpartition(".")[2],)
+        exports = self._routes.get(subject)
+        if exports is None:
+            exports = tuple([export for pattern, export in self._handlers if pattern.matches(subject)])
+            if len(self._routes) >= _ROUTES_KEPT:
+                self._routes.clear()
+            self._routes[subject] = exports
+        return exports
 
     def _begin(self, export: str, envelope: Envelope, span: Span) -> Call:
         if self.tracing.on:
@@ -203,25 +210,10 @@ class Cell:
         else:  # an event: one CBOR item, of the type that the handler takes
             value = codec.decode(payload, max_size=len(payload))
             arguments = signature.lower_args((value,), max_size=MAX_ARGUMENT)
-        budget = Budget(self._limits)
-        turn = Turn(
-            self.name, envelope.origin, envelope.deadline, span.traceparent or envelope.traceparent, budget, span
-        )
-        return self._runner.begin(export, signature, arguments, turn, lambda: self._describe(envelope, budget))
-
-    def _describe(self, envelope: Envelope, budget: Budget) -> bytes:
-        """What `context()` tells the guest."""
-        left = self._limits.wall_ms if self._runner.profile.seeded else (budget.deadline - time.monotonic()) * 1000
-        return codec.encode(
-            {
-                "subject": envelope.subject,
-                "sender": envelope.origin.sender,
-                "id": envelope.id,
-                "attempt": envelope.attempt,
-                "deadline_ms": max(0, int(left)),
-                "config": {},
-            }
-        )
+        traceparent = span.traceparent or envelope.traceparent
+        seeded = self._runner.profile.seeded
+        turn = Turn(self.name, envelope.origin, envelope.deadline, traceparent, span, self._limits, seeded)
+        return self._runner.begin(export, signature, arguments, turn, lambda: turn.describe(envelope))
 
     # -- how a message ends
 
@@ -238,10 +230,10 @@ class Cell:
             log.error("a turn of %s failed in the host", self.name, exc_info=error)
         self._bus.bury(envelope, self.name, f"failed: {error}", error)
 
-    def drop(self, envelope: Envelope, reason: str) -> None:
-        """It is not handled, or not to the end."""
+    def drop(self, envelope: Envelope, reason: str, error: DeskError | None = None) -> None:
+        """It is not handled, or not to the end. If somebody still waits, it is told the error, or else `Unavailable`."""
         self._dropped += 1
-        self._bus.bury(envelope, self.name, reason)
+        self._bus.bury(envelope, self.name, reason, error)
 
 
 class _Handling:

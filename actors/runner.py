@@ -11,16 +11,13 @@ fresh one. An error value (`fail`) or a bad reply costs nothing.
 """
 
 import logging
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import anyio
 import anyio.lowlevel
 
 from desk.actors.abi import Outgoing
-from desk.actors.engine.budget import Budget
 from desk.actors.engine.capacity import ANY, Capacity
 from desk.actors.engine.engine import Engine, Program
 from desk.actors.engine.instance import Instance
@@ -30,6 +27,7 @@ from desk.actors.guest import Guest, log_rate_of
 from desk.actors.limits import Limits
 from desk.actors.sources import Seeded
 from desk.actors.text import printable
+from desk.actors.turn import Turn
 from desk.actors.verdict import judge
 from desk.bus import codec
 from desk.bus.envelope import Origin
@@ -55,31 +53,6 @@ Pacing: TypeAlias = Literal["new", "quick", "long"]
 
 _HOOK = Signature(())
 """The type of `_initialize` and `desk_start`."""
-
-
-@dataclass(slots=True)
-class Turn:
-    """What one call runs under: what caused it, what it may use, and its span."""
-
-    name: str
-    cause: Origin
-    """The origin of the message that it handles."""
-    deadline: float | None
-    """When whoever waits for it has no more use of an answer."""
-    traceparent: str | None
-    budget: Budget
-    span: Span
-
-    def origin(self) -> Origin:
-        """What the guest's own messages come from during this call. Most calls send none, so it is not made beforehand."""
-        cause, until = self.cause, self.budget.wait_until
-        return Origin(
-            sender=self.name,
-            chain=(*cause.chain, self.name),
-            hops=cause.hops + 1,
-            traceparent=self.traceparent,
-            deadline=until if self.deadline is None else min(until, self.deadline),
-        )
 
 
 class Runner:
@@ -152,13 +125,15 @@ class Runner:
         if self.live:
             return
         with self._tracing.span(names.INSTANTIATE, self.name, parent=span.traceparent) as made:
-            turn = Turn(self.name, cause, None, made.traceparent, Budget(self.limits, starting=True), made)
+            turn = Turn(self.name, cause, None, made.traceparent, made, self.limits, starting=True)
             self._guest = Guest(self.limits, self._rate, Seeded(self._seed) if self.profile.seeded else None)
             self._instance = Instance(self._engine, self._program, self.limits, self._capacity)
             self._instance.guest = self._guest
             self.instances += 1
+            before = self.pacing
             try:
                 await self._start(self._instance, self._guest, turn)
+                self.pacing = before  # how it starts says nothing of what it does then
             except ExtensionError as error:
                 self._instance.kill()
                 error.extension, error.export = self.name, error.export or "(instantiation)"
@@ -175,10 +150,9 @@ class Runner:
                 guest.begin(lambda: codec.encode({}))
             if instance.export(hook, (), None) is not None:
                 call = Call(self, instance, guest, hook, _HOOK, (), turn)
-                if not call.step():
+                if not (self.begins_here and call.step()):
                     await call.finish()
                 call.outcome()
-        self.pacing = "new"  # starting is another matter
 
     def close(self) -> None:
         """Free the instance, whatever it was doing."""
@@ -192,7 +166,7 @@ class Call:
     Each of them raises `ExtensionError` for what the guest does. After a trap, a kill or a cancellation the instance is dead.
     """
 
-    __slots__ = ("_began", "_export", "_guest", "_instance", "_logged", "_runner", "_signature", "_turn")
+    __slots__ = ("_export", "_guest", "_instance", "_logged", "_runner", "_signature", "_stepped", "_turn")
 
     def __init__(
         self,
@@ -211,7 +185,7 @@ class Call:
         self._signature = signature
         self._turn = turn
         self._logged = 0
-        self._began: float | None = None
+        self._stepped = False
         results = signature.wasm_results
         function = instance.export(export, signature.wasm_params, results[0] if results else None)
         assert function is not None, export  # admission has looked
@@ -219,7 +193,7 @@ class Call:
 
     def step(self) -> bool:
         """Run the first slice here and now; True if the call is over."""
-        self._began = time.monotonic()
+        self._stepped = True
         try:
             return self._instance.poll()
         except Trapped as error:
@@ -228,8 +202,9 @@ class Call:
     async def finish(self) -> None:
         """Run the rest, or all of it, whatever it takes within the budget."""
         try:
-            runner = self._runner
-            await runner.pump.drive(self._instance, self, self._turn.budget, runner.limits.share, self._began)
+            turn = self._turn
+            began = turn.began if self._stepped else None
+            await self._runner.pump.drive(self._instance, self, turn.budget, turn.limits.share, began)
         except ExtensionError as error:
             raise self._named(error) from None
 

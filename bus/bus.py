@@ -121,7 +121,9 @@ class Bus:
         Raises `SubjectError`, `CodecError` (the value has no form on the bus), `TooManyHops`. A mailbox that accepts two
         patterns of one subscriber matching the same event gets it once.
         """
-        return await self.publish_encoded(check_subject(subject), codec.encode(value), origin=origin)
+        if subject not in self._routes:  # there are only checked ones
+            check_subject(subject)
+        return await self.publish_encoded(subject, codec.encode(value), origin=origin)
 
     async def publish_encoded(self, subject: str, payload: bytes, *, origin: Origin) -> int:
         """`publish` for a payload that is one checked CBOR item, and a checked subject."""
@@ -130,19 +132,22 @@ class Bus:
             self._published += 1
             envelope = Envelope(next(self._ids), subject, payload, origin, span.traceparent or origin.traceparent)
             receivers = 0
-            span.set(names.MESSAGE_ID, str(envelope.id))
             for subscription in self._route(subject):
-                await self.pace.breathe()
+                if time.monotonic() >= self.pace.until:
+                    await self.pace.breathe()
                 if subscription.cancelled:
                     continue
                 try:
-                    if not subscription.mailbox.offer(envelope):
-                        await subscription.mailbox.put(envelope)
+                    if subscription.mailbox.offer(envelope):
+                        self._count_delivery()
+                    else:
+                        await subscription.mailbox.put(envelope, self._count_delivery)
                     receivers += 1
-                    self._delivered += 1
                 except Unavailable:
                     continue  # stopped while we waited: as if it had not been there
-            span.set(names.RECEIVERS, receivers)
+            if self._tracing.on:
+                span.set(names.MESSAGE_ID, str(envelope.id))
+                span.set(names.RECEIVERS, receivers)
         return receivers
 
     def _route(self, subject: str) -> tuple[Subscription, ...]:
@@ -208,33 +213,42 @@ class Bus:
             if self._tracing.on:
                 span.set(names.MESSAGE_ID, str(envelope.id))
             taken = service.mailbox.offer(envelope)
-            if taken and reply.settled:  # the receiver was idle, and has answered already
-                self._delivered += 1
-                return reply.result()
+            if taken:
+                self._count_delivery()
+                if reply.settled:  # the receiver was idle, and has answered already
+                    return reply.result()
             given = float("inf") if limit is None else max(0.0, limit - began)
             with anyio.move_on_after(given):
-                return await self._ask(None if taken else service.mailbox, envelope, reply)
+                return await self._ask(service.mailbox, envelope, reply, taken=taken)
             raise DeadlineExceeded(f"no answer from {subject} within {round(given, 3):g} s")
 
-    async def _ask(self, mailbox: Mailbox | None, envelope: Envelope, reply: Reply) -> object:
+    async def _ask(self, mailbox: Mailbox, envelope: Envelope, reply: Reply, *, taken: bool) -> object:
         """Put the envelope, unless it has been taken already, and wait for the answer."""
         try:
-            if mailbox is not None:
-                await mailbox.put(envelope)
-            self._delivered += 1
-            return await reply.wait()
-        finally:
+            if not taken:
+                await mailbox.put(envelope, self._count_delivery)
+            await reply.wait()
+        except BaseException:
             reply.abandon()
+            if reply.error is not None:  # it failed, and at the same moment the one to be told was cancelled
+                self._keep(DeadLetter(envelope, mailbox.name, f"failed: {reply.error}"))
+            raise
+        return reply.result()
+
+    def _count_delivery(self) -> None:
+        self._delivered += 1
 
     # -- letters nobody could take
 
     def bury(self, envelope: Envelope, receiver: str, reason: str, error: Exception | None = None) -> None:
         """An accepted envelope was not handled: its requester is told, or if nobody waits it goes to the dead letters."""
-        if envelope.reply is not None and envelope.reply.fail(error or Unavailable(f"{receiver} {reason}")):
-            return
+        if envelope.reply is None or not envelope.reply.fail(error or Unavailable(f"{receiver} {reason}")):
+            self._keep(DeadLetter(envelope, receiver, reason))
+
+    def _keep(self, letter: DeadLetter) -> None:
         self._dead += 1
-        self.dead_letters.append(DeadLetter(envelope, receiver, reason))
-        self._dead_bytes += envelope.size
+        self.dead_letters.append(letter)
+        self._dead_bytes += letter.envelope.size
         while len(self.dead_letters) > DEAD_LETTERS_KEPT or self._dead_bytes > DEAD_BYTES_KEPT:
             self._dead_bytes -= self.dead_letters.popleft().envelope.size
 

@@ -69,12 +69,11 @@ class Reply:
         """Nobody wants the answer any more."""
         self.settled = True
 
-    async def wait(self) -> object:
-        """The result, when it is there, or the error raised. Cancelling it abandons the reply and nothing else."""
+    async def wait(self) -> None:
+        """Return when it is settled; then ask for the `result`."""
         if not self.settled:
             self._event = anyio.Event()
             await self._event.wait()
-        return self.result()
 
     def result(self) -> object:
         """The result that is there, or the error raised."""

@@ -44,11 +44,12 @@ class MailboxStatistics:
 class _Putting:
     """One who waits to put: until there is room (then it is accepted), or the box closes."""
 
-    __slots__ = ("accepted", "envelope", "over", "size")
+    __slots__ = ("accepted", "envelope", "over", "size", "tell")
 
-    def __init__(self, envelope: Envelope, size: int) -> None:
+    def __init__(self, envelope: Envelope, size: int, tell: Callable[[], object]) -> None:
         self.envelope = envelope
         self.size = size
+        self.tell = tell
         self.over = anyio.Event()
         self.accepted = False
 
@@ -87,15 +88,19 @@ class Mailbox:
         """How full it is, how many wait to put, how many it has accepted, and the most it has held."""
         return MailboxStatistics(len(self._queue), self._bytes, len(self._putting), self._accepted, self._peak)
 
-    async def put(self, envelope: Envelope) -> None:
-        """Wait for room, then put. Raises `Unavailable` if the box is, or gets, closed."""
+    async def put(self, envelope: Envelope, tell: Callable[[], object] = bool) -> None:
+        """Wait for room, then put. Raises `Unavailable` if the box is, or gets, closed.
+
+        `tell` is called when it is in the box: one who is cancelled just then would not know.
+        """
         payload = envelope.payload
         size = len(payload) if type(payload) is bytes else envelope.size
         if not self._putting and not self._closed and self._has_room(size):
             self._accept(envelope, size)
+            tell()
             return
         self._check_open()
-        putting = _Putting(envelope, size)
+        putting = _Putting(envelope, size, tell)
         self._putting.append(putting)
         try:
             await putting.over.wait()
@@ -157,6 +162,7 @@ class Mailbox:
             putting = self._putting.popleft()
             self._accept(putting.envelope, putting.size)
             putting.accepted = True
+            putting.tell()
             putting.over.set()
 
     def _accept(self, envelope: Envelope, size: int) -> None:

@@ -16,16 +16,16 @@ _LAST_WORD = (0.1, 0.05)
 
 
 class Budget:
-    """What one call may use, from now on: wall time until `deadline` (`time.monotonic()`), and processor time in the guest."""
+    """What one call may use that began at `began`: wall time until `deadline` (`time.monotonic()`), and processor time."""
 
     __slots__ = ("_limits", "_seconds", "_spent", "_wall", "deadline")
 
-    def __init__(self, limits: Limits, *, starting: bool = False) -> None:
+    def __init__(self, limits: Limits, began: float, *, starting: bool = False) -> None:
         self._limits = limits
         self._wall = "start_ms" if starting else "wall_ms"
         self._seconds = (limits.start_ms if starting else limits.wall_ms) / 1000
         self._spent = 0.0
-        self.deadline = time.monotonic() + self._seconds
+        self.deadline = began + self._seconds
 
     @property
     def wait_until(self) -> float:

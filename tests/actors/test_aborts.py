@@ -825,6 +825,9 @@ TWO_BUSY = """
 OTHER = BUSY.replace(b'name: "busy"', b'name: "bus2"')
 ends = []
 
+def make_host(cpu_ms=600_000):
+    return Host(tracing=Tracing.off(), limits=Limits(wall_ms=600_000, cpu_ms=cpu_ms))
+
 async def endless(host, name):
     try:
         await host.call(name, "spin", deadline=None)
@@ -855,8 +858,7 @@ async def main():
     async with anyio.create_task_group() as tasks:
         with anyio.CancelScope() as scope:
             try:
-                limits = Limits(wall_ms=600_000, cpu_ms=400 if sys.argv[2] == "removed" else 600_000)
-                async with Host(tracing=Tracing.off(), limits=limits) as host:
+                async with make_host(400 if sys.argv[2] == "removed" else 600_000) as host:
                     await begin(host, tasks)
                     if sys.argv[2] == "error":
                         raise Over

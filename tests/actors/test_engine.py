@@ -279,7 +279,7 @@ async def run(
     began = time.monotonic()
     if not instance.poll():
         pump = pump or Pump(Pace(), Workers())
-        await pump.drive(instance, server, Budget(within), within.share, began)
+        await pump.drive(instance, server, Budget(within, began), within.share, began)
     return instance.result()
 
 

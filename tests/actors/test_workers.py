@@ -115,7 +115,7 @@ class Shop:
         instance.start(export, ())
         began = time.monotonic()
         if not instance.poll():
-            await Pump(Pace(), workers).drive(instance, Answers(), Budget(limits), limits.share, began)
+            await Pump(Pace(), workers).drive(instance, Answers(), Budget(limits, began), limits.share, began)
         return instance.result()
 
 
@@ -274,7 +274,7 @@ async def test_an_abandoned_host_call_is_possible_from_a_thread(shop: Shop) -> N
     assert not instance.poll()
     with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(Pump(Pace(), workers).drive, instance, Never(), Budget(AMPLE), AMPLE.share, began)
+            tasks.start_soon(Pump(Pace(), workers).drive, instance, Never(), Budget(AMPLE, began), AMPLE.share, began)
             await until(lambda: instance.suspension is not None)
             await anyio.sleep(0.01)
             assert (instance.state, workers.guests) == ("running", 0)

@@ -522,11 +522,12 @@ async def test_a_reply_is_settled_once() -> None:
     assert reply.answer(1)
     assert not reply.answer(2)
     assert not reply.fail(ValueError())
-    assert await reply.wait() == 1
+    await reply.wait()
+    assert reply.result() == 1
     failed = Reply()
     assert failed.fail(ValueError("first"))
     with pytest.raises(ValueError, match="first"):
-        await failed.wait()
+        failed.result()
 
 
 async def test_a_message_that_descends_from_too_many_is_refused() -> None:

@@ -179,7 +179,9 @@ def _reasons(module: ModuleSummary, manifest: Manifest | None, imports: ImportTa
             yield from _export_reason(module, name, type_, f"as a hook it has {type_}")
     for name, signature in manifest.exports.items() if manifest else ():
         expected = FuncType(tuple(signature.wasm_params), tuple(signature.wasm_results))
-        yield from _export_reason(module, name, expected, _says(signature, expected))
+        export = module.exports.get(name)
+        if export is None or export.type != expected:
+            yield from _export_reason(module, name, expected, _says(signature, expected))
 
 
 def _import_reason(wanted: Import, imports: ImportTable) -> str | None:

@@ -161,7 +161,7 @@ class Cell:
         Order, one message at a time, limits, spans and outcome are those of `_turn`. Not without a live instance: making
         one takes more than a slice.
         """
-        if self.current is not None or not self._runner.live or not self._runner.begins_here or envelope.unwanted():
+        if self.current is not None or not self._runner.at_hand:
             return False
         exports = self._exports_for(envelope)
         if len(exports) != 1:

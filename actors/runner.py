@@ -100,6 +100,15 @@ class Runner:
         return self._instance is not None and self._instance.state == "idle"
 
     @property
+    def at_hand(self) -> bool:
+        """Whether there is, and the first slice of its next call is for the event loop."""
+        return (
+            self._instance is not None
+            and self._instance.state == "idle"
+            and (self.pacing == "quick" or (self.pacing == "new" and not self.pump.hungry))
+        )
+
+    @property
     def begins_here(self) -> bool:
         """Whether the first slice of its next call is for the event loop."""
         return self.pacing == "quick" or (self.pacing == "new" and not self.pump.hungry)

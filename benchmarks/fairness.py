@@ -60,8 +60,10 @@ class _Crowd:
         self._late: list[float] = []
 
     async def load(self) -> None:
-        """The good one, and two kinds of endless loops."""
+        """The good one, which has answered before, and two kinds of endless loops, which nobody knows yet."""
         await self._load("good")
+        payload, _ = exchanges(64)[0]
+        await self._host.call("good", "echo", payload)
         for number in range(self._plan.loops):
             await self._load(f"loop-{number}", f"wall_ms: {self._wall_ms(number)}")
             await self._load(f"eater-{number}", f"cpu_ms: {CPU_MS}")

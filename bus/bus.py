@@ -127,27 +127,34 @@ class Bus:
 
     async def publish_encoded(self, subject: str, payload: bytes, *, origin: Origin) -> int:
         """`publish` for a payload that is one checked CBOR item, and a checked subject."""
-        _check_hops(origin, subject)
+        if origin.hops > MAX_HOPS:
+            raise _too_many_hops(origin, subject)
+        self._published += 1
+        envelope = Envelope(next(self._ids), subject, payload, origin, origin.traceparent)
+        if not self._tracing.on:
+            return await self._deliver(envelope)
         with self._tracing.span(names.PUBLISH, subject, parent=origin.traceparent) as span:
-            self._published += 1
-            envelope = Envelope(next(self._ids), subject, payload, origin, span.traceparent or origin.traceparent)
-            receivers = 0
-            for subscription in self._route(subject):
-                if time.monotonic() >= self.pace.until:
-                    await self.pace.breathe()
-                if subscription.cancelled:
-                    continue
-                try:
-                    if subscription.mailbox.offer(envelope):
-                        self._count_delivery()
-                    else:
-                        await subscription.mailbox.put(envelope, self._count_delivery)
-                    receivers += 1
-                except Unavailable:
-                    continue  # stopped while we waited: as if it had not been there
-            if self._tracing.on:
-                span.set(names.MESSAGE_ID, str(envelope.id))
-                span.set(names.RECEIVERS, receivers)
+            span.set(names.MESSAGE_ID, str(envelope.id))
+            receivers = await self._deliver(envelope._replace(traceparent=span.traceparent))
+            span.set(names.RECEIVERS, receivers)
+        return receivers
+
+    async def _deliver(self, envelope: Envelope) -> int:
+        """To each mailbox of the route, one after the other; how many took it."""
+        receivers = 0
+        for subscription in self._routes.get(envelope.subject) or self._route(envelope.subject):
+            if time.monotonic() >= self.pace.until:
+                await self.pace.breathe()
+            if subscription.cancelled:
+                continue
+            try:
+                if subscription.mailbox.offer(envelope):
+                    self._delivered += 1
+                else:
+                    await subscription.mailbox.put(envelope, self._count_delivery)
+                receivers += 1
+            except Unavailable:
+                continue  # stopped while we waited: as if it had not been there
         return receivers
 
     def _route(self, subject: str) -> tuple[Subscription, ...]:
@@ -201,7 +208,8 @@ class Bus:
         except InvalidValue as error:
             error.where = subject.removeprefix("ext.")  # as its users call it: extension.export
             raise
-        _check_hops(origin, subject)
+        if origin.hops > MAX_HOPS:
+            raise _too_many_hops(origin, subject)
         began, limit = time.monotonic(), origin.deadline
         if deadline is not None:
             limit = began + deadline if limit is None else min(began + deadline, limit)
@@ -212,9 +220,9 @@ class Bus:
             envelope = Envelope(next(self._ids), subject, payload, origin, traceparent, reply, limit)
             if self._tracing.on:
                 span.set(names.MESSAGE_ID, str(envelope.id))
-            taken = service.mailbox.offer(envelope)
+            taken = (limit is None or limit > began) and service.mailbox.offer(envelope)
             if taken:
-                self._count_delivery()
+                self._delivered += 1
                 if reply.settled:  # the receiver was idle, and has answered already
                     return reply.result()
             given = float("inf") if limit is None else max(0.0, limit - began)
@@ -253,9 +261,8 @@ class Bus:
             self._dead_bytes -= self.dead_letters.popleft().envelope.size
 
 
-def _check_hops(origin: Origin, subject: str) -> None:
-    if origin.hops > MAX_HOPS:
-        raise TooManyHops(
-            f"a message to {subject} would be the {origin.hops}th that one message has caused; at most {MAX_HOPS} may be. "
-            f"Most likely extensions answer each other in a loop (the last sender is {origin.sender!r})"
-        )
+def _too_many_hops(origin: Origin, subject: str) -> TooManyHops:
+    return TooManyHops(
+        f"a message to {subject} would be the {origin.hops}th that one message has caused; at most {MAX_HOPS} may be. "
+        f"Most likely extensions answer each other in a loop (the last sender is {origin.sender!r})"
+    )

@@ -172,7 +172,7 @@ class _Reader:
                 self._enter(begun)
                 done = self._element_or_end(begun)
             else:
-                done = self._done(begun, repr(begun))
+                done = self._done(begun, _identity(begun))
             while done is not None:
                 if not self._open:
                     return done.node
@@ -281,3 +281,12 @@ class _Reader:
             is_struct = scan.looking_at(":")
         scan.at = inside
         return OpenStruct(pos, name) if is_struct else OpenTuple(pos, name)
+
+
+def _identity(leaf: Leaf) -> Hashable:
+    """What makes it equal to others. `repr` tells a float from an integer, and 0.0 from -0.0; these two need no such care."""
+    if isinstance(leaf, Ident):
+        return "name", leaf.name
+    if isinstance(leaf, Str):
+        return "string", leaf.value
+    return repr(leaf)

@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 from desk.bus.ron_text import Pos, RonError, shown
 
-_SPACE = re.compile("[ \t\n\r\x0b\x0c\x85\u200e\u200f\u2028\u2029]*")
+_SPACES = " \t\n\r\x0b\x0c\x85\u200e\u200f\u2028\u2029"
+_SPACE = re.compile(f"[{_SPACES}]*")
+_SPACE_OR_COMMENT = frozenset(_SPACES + "/")
 _BLOCK_COMMENT_MARK = re.compile(r"/\*|\*/")
 _ASCII_NAME = re.compile(r"[0-9A-Za-z_]*")
 _ASCII_RAW_NAME = re.compile(r"[0-9A-Za-z_.+\-]*")
@@ -103,17 +105,15 @@ class Scanner:
 
     def skip_space(self) -> None:
         """Moves over white space and comments; `/* */` nest, `//` ends at a line feed only."""
-        while True:
+        while self.text[self.at : self.at + 1] in _SPACE_OR_COMMENT:  # most often there is none
             space = _SPACE.match(self.text, self.at)
             start = self.at = space.end() if space else self.at
-            if not self.text.startswith("/", start):
-                return
             if self.take("//"):
                 line_feed = self.text.find("\n", self.at)
                 self.at = len(self.text) if line_feed < 0 else line_feed
             elif self.take("/*"):
                 self._skip_block_comment(start)
-            else:
+            elif self.take("/"):
                 raise self.unexpected("`//` or `/*`, which begin a comment", at=start + 1)
 
     def _skip_block_comment(self, start: int) -> None:

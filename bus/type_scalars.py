@@ -84,7 +84,9 @@ class Integer(Type):
     from_wire = to_wire
 
     def to_raw(self, value: object, max_size: int) -> int:
-        return self.to_wire(value)
+        if type(value) is int and self.low <= value <= self.high:
+            return value
+        raise self.mismatch(value)
 
     def from_raw(self, raw: Raw, max_size: int) -> int:
         if type(raw) is not int:

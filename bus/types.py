@@ -135,6 +135,9 @@ class Signature:
         if len(args) != len(self._plan):
             arguments = "1 argument" if len(self._plan) == 1 else f"{len(self._plan)} arguments"
             raise InvalidValue("params", f"{arguments} for {self}", str(len(args)))
+        if len(args) == 1:  # the usual case, at half the cost
+            param, path = self._plan[0]
+            return (param.lower(args[0], path, max_size=max_size),)
         return tuple(
             [param.lower(arg, path, max_size=max_size) for (param, path), arg in zip(self._plan, args, strict=True)]
         )

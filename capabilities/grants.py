@@ -59,18 +59,18 @@ class Grants:
 
 
 def _decide(requested: PermissionSet, granted: PermissionSet, atom: Atom) -> Decision:
+    by = granted.covering(atom) if requested.covers(atom) else None
     what = str(atom)
+    if by is not None:
+        return Decision(True, atom, by, None, f"{what}: granted by {by}", "")
     line = f"{atom.section}: [{quoted(atom.text)}]"
     if not requested.covers(atom):
         near = _near(requested, atom, "it asks for")
         reason = f"{what}: the manifest does not ask for it; add `{line}` to its permissions{near}"
         return Decision(False, atom, None, "request", reason, line)
-    by = granted.covering(atom)
-    if by is None:
-        near = _near(granted, atom, "granted is")
-        reason = f"{what}: the manifest asks for it, but it is not granted; grant it with `{line}`{near}"
-        return Decision(False, atom, None, "grant", reason, line)
-    return Decision(True, atom, by, None, f"{what}: granted by {by}", "")
+    near = _near(granted, atom, "granted is")
+    reason = f"{what}: the manifest asks for it, but it is not granted; grant it with `{line}`{near}"
+    return Decision(False, atom, None, "grant", reason, line)
 
 
 def _near(mine: PermissionSet, atom: Atom, says: str) -> str:

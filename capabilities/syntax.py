@@ -7,6 +7,7 @@ escapes of RON: a suggested line can be pasted into a manifest (CVE-2021-43860 i
 """
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -14,6 +15,9 @@ from desk.bus.errors import DeskError
 
 MAX_TEXT = 512
 """Characters in one permission string."""
+
+_PLAIN = re.compile(r"[ !#-\[\]-~]*")
+"""Text that is shown as it is: printable ASCII without quote and backslash."""
 
 _SHOWN = 80  # characters of a bad text that an error repeats
 _REFUSED_CATEGORIES = {
@@ -76,6 +80,8 @@ def check_text(text: str) -> None:
 
 def escaped(text: str) -> str:
     r"""Return `text` in printable ASCII: quote, backslash and everything else escaped as RON does, as `\u{202e}`."""
+    if _PLAIN.fullmatch(text):  # most are
+        return text
     return "".join(_escape(character) for character in text)
 
 

@@ -103,25 +103,25 @@ class Instance(Polled):
         self._outcome = (ctypes.c_void_p * 2)()
         self._trap_pointer = ctypes.addressof(self._outcome)
         self._error_pointer = self._trap_pointer + ctypes.sizeof(ctypes.c_void_p)
-        self._armed_at = -1
+        self._armed_at = 0
         self._result = ctypes.create_string_buffer(capi.VAL_SIZE)
         self._result_pointer = ctypes.addressof(self._result)
         self._export: Export | None = None
+        self.polls = 0
         self.slices = 0
         """How many slices the call in progress, or the last one, has used up."""
         self._store_id = 0
-        self._future = 0
+        self._future: int = 0
         self.state: State = "running"
         self._struct = capi.Instance()
-        self._begin(
-            capi.instantiate(
-                capi.address(program.pre),
-                self._context,
-                ctypes.addressof(self._struct),
-                self._trap_pointer,
-                self._error_pointer,
-            )
+        self._future = capi.instantiate(
+            capi.address(program.pre),
+            self._context,
+            ctypes.addressof(self._struct),
+            self._trap_pointer,
+            self._error_pointer,
         )
+        self.refresh_deadline()
 
     # -- after instantiation
 
@@ -167,58 +167,48 @@ class Instance(Polled):
             capi.set_fuel(self._context, self._fuel)
         self._export = export
         self.state = "running"
-        self._begin(
-            capi.call_async(
-                self._context,
-                export.pointer,
-                export.arguments,
-                export.count,
-                self._result_pointer,
-                1 if export.result else 0,
-                self._trap_pointer,
-                self._error_pointer,
-            )
+        self._future = capi.call_async(
+            self._context,
+            export.pointer,
+            export.arguments,
+            export.count,
+            self._result_pointer,
+            1 if export.result else 0,
+            self._trap_pointer,
+            self._error_pointer,
         )
-
-    def _begin(self, future: int) -> None:
-        self._future = future
-        self.refresh_deadline()
+        if self.ticker.ticks != self._armed_at:
+            self.refresh_deadline()
 
     def refresh_deadline(self) -> None:
-        """Give the guest a whole tick, and the rest of this one: a short call is not cut by a tick that happens to come."""
-        ticks = self.ticker.ticks
-        if ticks != self._armed_at:
-            capi.set_epoch_deadline(self._context, 2)
-            self._armed_at = ticks
+        """Give the guest a whole tick, and the rest of this one: a short call is not cut by a tick that happens to come.
+
+        A deadline left from before the last tick would yield at the first check.
+        """
+        self._armed_at = self.ticker.ticks
+        capi.set_epoch_deadline(self._context, 2)
 
     def poll(self) -> bool:
-        """Run the guest for one slice, in the event loop's thread. True when the call is over; then ask `result`.
+        """Run the guest for one slice, in any thread. True when the call is over; then ask `result`.
 
         False: if `suspension` is set the guest waits for its answer, else its slice is over and it wants another.
         Raises `Trapped`, and the instance is dead.
         """
-        ticker = self.ticker
-        ticker.polls += 1
-        ticker.running += 1
-        try:
-            return self.run_slice()
-        finally:
-            ticker.running -= 1
-
-    def run_slice(self) -> bool:
-        """`poll` in any thread, for one who has told the ticker otherwise."""
         if self.state != "running":
             raise RuntimeError(f"nothing to poll: this instance is {self.state}")
         room()
-        thread = current.thread
+        ticker, thread = self.ticker, current.thread
         outer = thread.polled
         self.state = "polling"
         thread.polled = self
+        self.polls += 1
+        ticker.polling.add(self)
         try:
-            if self.ticker.parked:
-                self.ticker.unpark()
+            if ticker.parked:
+                ticker.unpark()
             done: bool = capi.future_poll(self._future)
         finally:
+            ticker.polling.discard(self)
             thread.polled = outer  # not nobody: a finalizer that ran in a callback may have polled another instance
             self.state = "dead"  # what interrupts us here leaves it to be freed: it may be over, and not to be polled
         if self.interrupt is not None:

@@ -21,7 +21,7 @@ from typing import Any
 
 from desk.actors.engine.instance import Instance
 
-_UNINTERRUPTED = (Instance.__init__, Instance.start, Instance.poll, Instance.run_slice, Instance.kill)
+_UNINTERRUPTED = (Instance.__init__, Instance.start, Instance.poll, Instance.kill)
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def _handler() -> object:
 def _interrupt(number: int, frame: FrameType | None) -> None:
     """Python's own handler, except that an instance in the middle of a poll is asked to raise it afterwards."""
     while frame is not None:
-        if frame.f_code is Instance.run_slice.__code__ and frame.f_locals["self"].state == "polling":
+        if frame.f_code is Instance.poll.__code__ and frame.f_locals["self"].state == "polling":
             frame.f_locals["self"].interrupt = KeyboardInterrupt()
             return
         frame = frame.f_back

@@ -4,9 +4,9 @@ Compiled guest code compares the epoch with its deadline at loop heads and funct
 guest yield. A thread that wakes up takes Python's lock from the one that works, and a thousand times a second that doubles the
 cost of a call of 15 µs. So the ticker only *looks* now and then, and ticks while it sees a poll that lasts:
 
-    nobody polls             look every `LOOK` seconds, and after `PARK_AFTER` such looks wait for `unpark`
-    polls begin and end      look every `LOOK` seconds
-    one has lasted, or a worker thread is at work (`working`)      tick every `TICK` seconds
+    nobody polls                        look every `LOOK` seconds, and after `PARK_AFTER` such looks wait for `unpark`
+    somebody polls                      look again after `TICK`
+    the same poll, or the one after     tick, and look again after `TICK`
 
 The first slice of an endless loop lasts `LOOK` and three ticks at most, all others one tick.
 
@@ -22,6 +22,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from typing import Protocol
 
 from desk.actors.errors import EngineUnusable
 
@@ -59,6 +60,13 @@ def refuse_after_fork() -> None:
         )
 
 
+class Polling(Protocol):
+    """Who polls: an instance."""
+
+    polls: int
+    """How many polls it has begun so far."""
+
+
 class Ticker:
     """Calls `increment` every `TICK` seconds while a poll lasts."""
 
@@ -73,12 +81,8 @@ class Ticker:
         """Whether the thread waits for `unpark`."""
         self._thread: threading.Thread | None = None
         atexit.register(self.stop)
-        self.running = 0
-        """Polls in progress in the event loop's thread. Who polls counts itself in, here and in `polls`, and out again."""
-        self.polls = 0
-        """Polls begun so far in that thread."""
-        self.working = 0
-        """Guests at work in other threads. Counted in the event loop's thread as well: a count of two writers may lose."""
+        self.polling: set[Polling] = set()
+        """Who polls now, in whatever thread: a set takes and gives up a member in one step."""
         self.ticks = 0
         """Ticks so far: if it has not changed, a deadline that was set since is still ahead."""
 
@@ -110,21 +114,18 @@ class Ticker:
             self._wake.clear()
             self._watch()
             self.parked = True
-            if self.running or self.working:  # someone began between the last look and parking, and saw us awake
+            if self.polling:  # someone began between the last look and parking, and saw us awake
                 self.parked = False
                 self._wake.set()
 
     def _watch(self) -> None:
         """Look, and tick, until there has been nothing to see for a while."""
-        period, idle, seen = TICK, 0, -1
+        seen: dict[int, int] = {}
+        idle = 0
         while idle < PARK_AFTER and not self._stopping:
-            time.sleep(period)
-            if not self.running and not self.working:
-                period, idle = LOOK, idle + 1
-                continue
-            idle, polls = 0, self.polls
-            if self.working or polls - seen <= 1:  # the poll of the last look, or the one right after it
+            time.sleep(TICK if seen or not idle else LOOK)
+            now = {id(each): each.polls for each in tuple(self.polling)}
+            if any(polls - seen.get(one, -2) <= 1 for one, polls in now.items()):
                 self.ticks += 1
                 self._increment()
-            # A poll that is in progress may be a long one: the next look is soon.
-            period, seen = TICK, polls
+            seen, idle = now, 0 if now else idle + 1

@@ -47,7 +47,6 @@ class Workers:
         line, slices = (self._line, share) if instance.slices else (self._newcomers, 1)
         job = _Job(self, instance, budget, slices)
         self.guests += 1
-        instance.ticker.working += 1
         try:
             with anyio.move_on_after(max(0.0, budget.deadline - time.monotonic())):
                 return await anyio.to_thread.run_sync(job.run, limiter=line)
@@ -55,7 +54,6 @@ class Workers:
             return False
         finally:
             job.stop()
-            instance.ticker.working -= 1
             self.guests -= 1
 
 
@@ -77,7 +75,7 @@ class _Job:
             self._instance.refresh_deadline()  # ticks went by while it waited for this thread
             while not self._stopped:
                 began = time.thread_time()
-                if self._instance.run_slice():
+                if self._instance.poll():
                     return True
                 self._budget.spend(time.thread_time() - began)
                 slices += 1

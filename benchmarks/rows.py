@@ -26,8 +26,10 @@ WITHIN_THREE = Goal(3.0)
 HALF_AS_MANY_AGAIN = Goal(2 / 3)
 """1.5 times as many a second."""
 NO_DEARER = Goal(1.2)
-LATE = Goal(12, "ms")
-"""For a kill: 2 ticks of a millisecond, and the turn of the guest before it, 10 ticks (`Limits.share`)."""
+LATE = Goal(102, "ms")
+"""For a kill among a hundred: 2 ticks of a millisecond, and one scheduling turn, in which each of the others has a slice."""
+BEYOND = Goal(12, "ms")
+"""For processor time: 2 ticks, and a turn of its own at a worker, 10 ticks (`Limits.share`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +95,8 @@ COMPARISONS = (
     *_on_each_loop("fairness", "answer of a good one, worst", goal=Goal(50, "ms"), metric="ms"),
     *_on_each_loop("fairness", "wall_ms: killed late by, median", metric="ms"),
     *_on_each_loop("fairness", "wall_ms: killed late by, worst", goal=LATE, metric="ms"),
-    *_on_each_loop("fairness", "cpu_ms: used beyond it, all together, mean", goal=LATE, metric="ms"),
-    *_on_each_loop("fairness", "cpu_ms: used beyond it, one at a time, worst", goal=LATE, metric="ms"),
+    *_on_each_loop("fairness", "cpu_ms: used beyond it, all together, mean", goal=BEYOND, metric="ms"),
+    *_on_each_loop("fairness", "cpu_ms: used beyond it, one at a time, worst", goal=BEYOND, metric="ms"),
     Comparison("start", "make an instance"),
     Comparison("start", "load a cached module"),
     *_on_each_loop("start", "host.remove and host.load, cached"),

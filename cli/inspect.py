@@ -10,6 +10,7 @@ from pathlib import Path
 
 from desk.actors.admission import Admission, admit
 from desk.actors.engine.engine import validate
+from desk.actors.engine.profiles import SMALL
 from desk.actors.manifest import Manifest, ManifestError, parse_manifest
 from desk.actors.text import printable
 from desk.actors.wasm_summary import ModuleSummary
@@ -105,5 +106,7 @@ def _sections(manifest: Manifest) -> Iterator[tuple[str, list[str]]]:
     if manifest.publishes:
         yield "publishes", [f"{subject}: {type_}" for subject, type_ in manifest.publishes.items()]
     yield "asks for", [str(atom) for atom in manifest.requested] or ["nothing"]
+    if manifest.profile != SMALL.name:
+        yield "profile", [manifest.profile]
     if manifest.limits:
         yield "limits itself to", [f"{key}: {value:,}" for key, value in manifest.limits.items()]

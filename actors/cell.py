@@ -68,6 +68,8 @@ class Cell:
         self.name = manifest.name
         self.stopped = anyio.Event()
         """Set when the actor is gone."""
+        self.subjects = {export: f"ext.{manifest.name}.{export}" for export in manifest.exports}
+        """Where requests to each of its exports go."""
         self.tracing = tracing
         self.current: _Handling | None = None
         """The turn in progress, on this actor's task or on a sender's."""
@@ -104,7 +106,7 @@ class Cell:
         """
         await self._runner.ready(span, APP)
         for export, signature in self.manifest.exports.items():
-            self._services.append(self._bus.serve(f"ext.{self.name}.{export}", signature, self._mailbox))
+            self._services.append(self._bus.serve(self.subjects[export], signature, self._mailbox))
         for pattern in subscribes:
             self._subscriptions.append(self._bus.subscribe(pattern, mailbox=self._mailbox))
         self._mailbox.on_idle = self._take_at_once

@@ -254,10 +254,10 @@ class Host:
         Raises `NotLoaded`; `InvalidValue` if an argument is not of the declared type (the guest was not called);
         `ExtensionError` (`GuestFailed`, `Trapped`, `Killed`, …) for the guest's doing; `DeadlineExceeded`.
         """
-        exports = self._entry(name).cell.manifest.exports
-        if export not in exports:
-            raise NotLoaded(f"{name} has no export {export!r}; it has: {', '.join(sorted(exports)) or 'none'}")
-        return await self.bus.request(f"ext.{name}.{export}", *args, deadline=deadline)
+        subjects = self._entry(name).cell.subjects
+        if export not in subjects:
+            raise NotLoaded(f"{name} has no export {export!r}; it has: {', '.join(sorted(subjects)) or 'none'}")
+        return await self.bus.request(subjects[export], *args, deadline=deadline)
 
     async def publish(self, subject: str, value: object) -> int:
         """Publish an event and return how many took it: extensions and Python subscribers. See `Bus.publish`."""

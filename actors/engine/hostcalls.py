@@ -66,9 +66,10 @@ class Suspension:
         self._results = results
 
     def resume(self, value: int) -> None:
-        """Let the guest go on, with `value` as the function's result (unsigned; i32 and i64 only)."""
-        kind = capi.VAL_KINDS[self.function.result or "i32"]
-        ctypes.memmove(self._results, struct.pack("<QQ", kind, value & MASK64), 16)
+        """Let the guest go on, with `value` as the function's result (unsigned; i32 and i64 only), if it has one."""
+        if self.function.result is not None:  # else there is no room for one
+            kind = capi.VAL_KINDS[self.function.result]
+            ctypes.memmove(self._results, struct.pack("<QQ", kind, value & MASK64), 16)
         self.answered = True
 
 

@@ -202,12 +202,16 @@ def _checks(profile: Profile) -> tuple[_Check, ...]:
     return _CHECKS + _FUEL_CHECKS * profile.fuel + _NAN_CHECKS * profile.canonical_nan
 
 
-@cache
 def ensure_usable(profile: Profile = SMALL) -> None:
     """Run the self-test, once for each profile in a process.
 
     Raises `EngineUnusable`, which says what is not as it was tested.
     """
+    _test(profile)
+
+
+@cache
+def _test(profile: Profile) -> None:
     differences: list[str] = []
     with Engine(_FUNCTIONS, profile=profile) as engine:
         trial = _Trial(engine)

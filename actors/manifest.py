@@ -43,6 +43,7 @@ MANIFEST_LIMITS = ron.RonLimits(size=65_536, depth=32, nodes=10_000)
 
 _ROOT = "ExtensionManifest"
 _REQUIRED = ("name", "api_version")
+_NOTHING = PermissionSet()
 _NAMED = 3  # permissions that a notice names
 _KNOWN = (*READERS, *(name for name in NOT_YET if name not in READERS))
 
@@ -56,7 +57,7 @@ class Manifest:
     version: str | None = None
     description: str = ""
     exports: Mapping[str, Signature] = field(default_factory=dict[str, Signature])
-    permissions: PermissionSet = field(default_factory=PermissionSet)
+    permissions: PermissionSet = _NOTHING
     """What `permissions` says, as written."""
     subscribes: Mapping[str, str] = field(default_factory=dict[str, str])
     """Pattern of subjects to the export that takes the events."""
@@ -115,9 +116,9 @@ def _texts(permissions: PermissionSet) -> dict[str, list[str]]:
 
 def parse_manifest(source: str | bytes) -> Manifest:
     """Read a whole manifest, as text or as the bytes of its file; raise `ManifestError`."""
-    text, root = _read(source)
-    place = Place(text, "", root)
-    name = root.name if isinstance(root, ron.Struct | ron.Tuple) else None
+    root = _read(source)
+    place = Place(root)
+    name = root.name if isinstance(root, (ron.Struct, ron.Tuple)) else None
     if name not in (None, _ROOT):
         raise place.unknown("struct", name, (_ROOT,))
     fields = place.fields(f"{_ROOT}(name: ..., api_version: ..., ...)", _KNOWN)
@@ -140,19 +141,16 @@ def parse_fragment(text: str) -> ManifestFields:
         struct = ron.parse_fields(text, limits=MANIFEST_LIMITS)
     except ron.RonError as error:
         raise _of_ron(error) from None
-    return _values(Place(text, "", struct).fields("fields", _KNOWN))
+    return _values(Place(struct).fields("fields", _KNOWN))
 
 
-def _read(source: str | bytes) -> tuple[str, ron.Node]:
+def _read(source: str | bytes) -> ron.Node:
     try:
-        root = (
-            ron.parse(source, limits=MANIFEST_LIMITS)
-            if isinstance(source, str)
-            else ron.parse_bytes(source, limits=MANIFEST_LIMITS)
-        )
+        if isinstance(source, str):
+            return ron.parse(source, limits=MANIFEST_LIMITS)
+        return ron.parse_bytes(source, limits=MANIFEST_LIMITS)
     except ron.RonError as error:
         raise _of_ron(error) from None
-    return (source if isinstance(source, str) else source.decode()), root
 
 
 def _of_ron(error: ron.RonError) -> ManifestError:
@@ -169,7 +167,7 @@ def _example(required: str) -> str:
 
 
 def _notices(fields: Mapping[str, Place], values: ManifestFields) -> tuple[str, ...]:
-    permissions = values.get("permissions", PermissionSet())
+    permissions = values.get("permissions", _NOTHING)
     unserved: dict[str, list[str]] = {}
     for atom in permissions:
         if not atom.served:

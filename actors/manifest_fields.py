@@ -90,6 +90,8 @@ def _read_version(place: Place) -> str:
 
 def _read_description(place: Place) -> str:
     text = place.string("a text", MAX_DESCRIPTION)
+    if text.isprintable():  # nearly always; nothing that is refused is
+        return text
     for character in text:
         refused = unicodedata.category(character) in _REFUSED_IN_TEXT or unicodedata.bidirectional(character) in _BIDI
         if refused and character != "\n":

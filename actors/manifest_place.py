@@ -1,4 +1,4 @@
-"""A place in a manifest: a RON node, the path of names that leads to it, and how to complain about it.
+"""A place in a manifest: a RON node, the steps by which it was reached, and how to complain about it.
 
 The readers of the fields (`manifest_fields`) are handed places, ask them for the kind of value they want, and get it or
 a `ManifestError` that names the field, says what was expected, and shows the line with a caret. For a word that is none
@@ -35,18 +35,24 @@ class ManifestError(DeskError):
         self.excerpt = excerpt
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: a manifest has dozens, most of them used once
 class Place:
-    """A node of a manifest's `text`, reached by `path`."""
+    """A node of a manifest, reached by `step` from the place `outer`. The whole manifest has neither."""
 
-    text: str
-    path: str
     node: ron.Node
+    step: str = ""
+    outer: Self | None = None
+
+    @property
+    def path(self) -> str:
+        """The steps from the whole to here, as in `exports.render.params[1]`."""
+        outer = self.outer.path if self.outer else ""
+        return outer + self.step if outer else self.step.removeprefix(".")
 
     def error(self, problem: str, pos: Pos | None = None) -> ManifestError:
         """The error that says `problem` about this place, or about a `pos` inside it."""
         pos = pos or self.node.pos
-        return ManifestError(problem, field=self.path, pos=pos, excerpt=excerpt(self.text, pos))
+        return ManifestError(problem, field=self.path, pos=pos, excerpt=excerpt(self.node.text, pos))
 
     def unknown(self, kind: str, word: str, known: Iterable[str], pos: Pos | None = None) -> ManifestError:
         """The error about a `word` that is none of the `known` ones of its `kind`."""
@@ -59,10 +65,6 @@ class Place:
     def wrong_kind(self, expected: str) -> ManifestError:
         """The error about another kind of value than `expected`."""
         return self.error(f"expected {expected}, found {self.node.kind}")
-
-    def inner(self, step: str, node: ron.Node) -> Self:
-        """A place inside this one."""
-        return type(self)(self.text, f"{self.path}{step}" if self.path else step.removeprefix("."), node)
 
     def string(self, expected: str, longest: int) -> str:
         """The string here, of at most `longest` characters."""
@@ -85,7 +87,7 @@ class Place:
         items = self.node.items
         if len(items) > most:
             raise self.error(f"expected at most {most} entries, found {len(items)}", items[most].pos)
-        return [self.inner(f"[{index}]", item) for index, item in enumerate(items)]
+        return [Place(item, f"[{index}]", self) for index, item in enumerate(items)]
 
     def entries(self, expected: str, most: int) -> "Iterator[tuple[str, Place, Place]]":
         """The entries of the map here, at most `most`: the key, its place, and the place of its value.
@@ -99,14 +101,17 @@ class Place:
             raise self.error(f"expected at most {most} entries, found {len(entries)}", entries[most][0].pos)
         seen: set[str] = set()
         for key, value in entries:
-            if not isinstance(key, ron.Str | ron.Ident):
+            if isinstance(key, ron.Str):
+                name = key.value
+            elif isinstance(key, ron.Ident):
+                name = key.name
+            else:
                 raise self.error(f"expected a name or a string as key, found {key.kind}", key.pos)
-            name = key.value if isinstance(key, ron.Str) else key.name
             if name in seen:
                 raise self.error(f"{shown(name)} stands here twice", key.pos)
             seen.add(name)
             step = f".{name}" if _PLAIN.fullmatch(name) else f"[{shown(name)}]"
-            yield name, self.inner(step, key), self.inner(step, value)
+            yield name, Place(key, step, self), Place(value, step, self)
 
     def fields(self, expected: str, known: Iterable[str]) -> "dict[str, Place]":
         """The fields of the struct here, each of which is `known`. `()` is a struct without fields."""
@@ -119,5 +124,5 @@ class Place:
         for field in self.node.fields:
             if field.name not in known:
                 raise self.unknown("field", field.name, known, field.pos)
-            places[field.name] = self.inner(f".{field.name}", field.value)
+            places[field.name] = Place(field.value, f".{field.name}", self)
         return places

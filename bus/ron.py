@@ -13,17 +13,17 @@ What a struct name or a bare word means is for the reader of the nodes to say. S
 stands where an option is wanted looks the same with and without it.
 
 How it reads: containers that are not closed yet stand on a list of our own, so nesting can never exhaust Python's
-stack; the text is passed once, apart from one look ahead over a name behind `(`, which tells `(a: 1)` from `(a, 1)`;
-keys are compared by small numbers that stand for equal values. So time and memory are linear in the text, but for a
-binary search that finds each node's line.
+stack. What comes next in one is taken with one pattern if it is plain (`ron_plain`), or else in the steps that are here,
+in `ron_containers` and in `ron_literals`. Nothing is looked at more than a few times, so time and memory are linear in
+the text.
 """
 
-from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from desk.bus.ron_attributes import skip_attributes
-from desk.bus.ron_containers import Open, OpenFields, OpenList, OpenMap, OpenSome, OpenStruct, OpenTuple
+from desk.bus.ron_containers import Open, OpenDocument, OpenFields, OpenList, OpenMap, OpenSome, OpenStruct, OpenTuple
+from desk.bus.ron_keys import Keys
 from desk.bus.ron_literals import NUMBER_START, SPECIAL_FLOATS, byte_string, char, number_or_range, string
 from desk.bus.ron_nodes import (
     Bool,
@@ -124,13 +124,6 @@ def _too_large(text: str, limits: RonLimits) -> RonError:
     return RonError(problem, expected=expected, text=text[:100], pos=Pos(1, 1))
 
 
-class _Done(NamedTuple):
-    """A value that was read to its end, and a number that it shares with the equal values of its text."""
-
-    node: Node
-    identity: int
-
-
 class _Reader:
     """Reads one text, once."""
 
@@ -148,86 +141,89 @@ class _Reader:
         self._limits = limits
         self._count = 0
         self._depth = 0
-        self._open: list[Open] = []
-        self._identities: dict[Hashable, int] = {}
+        self._keys = Keys()
 
     def read_document(self) -> Node:
         skip_attributes(self._scan)
-        node = self._read(self._value())
-        self._scan.skip_space()
-        if not self._scan.ended:
-            raise self._scan.unexpected("the end of the text, which holds one value")
-        return node
+        return self._read(OpenDocument(self._scan, self._scan.at))
 
     def read_fields(self) -> Struct:
         skip_attributes(self._scan)
-        fields = self._read(OpenFields(self._scan.pos()))
+        fields = self._read(OpenFields(self._scan, self._scan.at))
         assert isinstance(fields, Struct)
         return fields
 
-    def _read(self, begun: Leaf | Open) -> Node:
-        """Reads on from `begun` to the end of that value."""
+    def _read(self, container: Open) -> Node:
+        """Reads on to the end of `container`, and of all that begins in it."""
+        self._enter(container)
+        around: list[Open] = []
         while True:
-            if isinstance(begun, Open):
+            begun = self._next(container)
+            if begun is None:
+                self._depth -= container.weight
+                node = container.finish()
+                if not around:
+                    return node
+                container = around.pop()
+                container.add(node)
+            elif isinstance(begun, Open):
                 self._enter(begun)
-                done = self._element_or_end(begun)
+                around.append(container)
+                container = begun
             else:
-                done = self._done(begun, _identity(begun))
-            while done is not None:
-                if not self._open:
-                    return done.node
-                done = self._put(done, self._open[-1])
-            begun = self._value()
-
-    def _done(self, node: Node, key: Hashable) -> _Done:
-        return _Done(node, self._identities.setdefault(key, len(self._identities)))
-
-    # Containers.
+                container.add(begun)
 
     def _enter(self, container: Open) -> None:
         self._depth += container.weight
         if self._depth > 2 * self._limits.depth:
             problem, expected = "nested too deeply", f"at most {self._limits.depth} values within each other"
-            raise RonError(problem, expected=expected, text=self._scan.text, pos=container.pos)
-        self._open.append(container)
+            raise self._scan.error(problem, expected=expected, at=container.at)
 
-    def _element_or_end(self, container: Open) -> _Done | None:
-        """Ends `container` if its closer is next; or else moves to where the first value of an element begins."""
+    def _next(self, container: Open) -> Leaf | Open | None:
+        """What comes next in `container`: a value that has nothing in it, the beginning of one that has, or its end."""
         scan = self._scan
-        scan.skip_space()
-        if container.can_close and (scan.take(container.closer) if container.closer else scan.ended):
-            self._open.pop()
-            self._depth -= container.weight
-            return self._done(*container.finish())
-        if not container.can_begin:
-            expected = container.shown_closer if container.comma else f"`,` or {container.shown_closer}"
-            if scan.ended:
-                problem = f"the text ends inside {container.kind} that begins at {container.pos}"
-                raise scan.error(problem, expected=expected)
-            raise scan.unexpected(expected)
-        container.before_value(scan)
-        return None
-
-    def _put(self, done: _Done, container: Open) -> _Done | None:
-        """Puts a value into the container around it, which may end with it."""
-        container.add(*done)
-        if not container.after_value(self._scan):
+        element = container.plain.match(scan.text, scan.at)
+        if element is None or self._count + container.values_each > self._limits.nodes:
+            return self._value(container) if container.advance() else None
+        scan.at = element.end()
+        kind = element.lastgroup or ""
+        if kind == "closer":
             return None
-        self._scan.skip_space()
-        container.comma = self._scan.take(",")
-        return self._element_or_end(container)
+        self._count += container.values_each
+        container.take_key(element)
+        return self._plain_value(kind, element[kind], element.start(kind))
 
-    # Values.
+    def _plain_value(self, kind: str, written: str, at: int) -> Leaf | Open:
+        match kind:
+            case "string":
+                return Str(written[1:-1], text=self._scan.text, at=at)
+            case "name":
+                return Ident(written, text=self._scan.text, at=at)
+            case "integer":
+                return Int(int(written), text=self._scan.text, at=at)
+            case _:
+                return self._opened(written, at)
 
-    def _value(self) -> Leaf | Open:
+    def _opened(self, opener: str, at: int) -> Open:
+        match opener:
+            case "[":
+                return OpenList(self._scan, at)
+            case "{":
+                return OpenMap(self._scan, at, self._keys)
+            case _:
+                return OpenStruct(self._scan, at)
+
+    # Values, in steps.
+
+    def _value(self, container: Open) -> Leaf | Open:
         """Reads a value that has nothing in it, or the beginning of one that has."""
         scan = self._scan
-        pos, start = scan.pos(), scan.at
+        at = scan.at
         self._count += 1
         if self._count > self._limits.nodes:
             raise scan.error("too many values", expected=f"at most {self._limits.nodes} in a text")
         if (name := scan.name()) is not None:
-            return self._named(name, pos, start)
+            return self._named(name, at)
         character = scan.next
         if character in NUMBER_START or scan.looking_at("b'"):
             return number_or_range(scan)
@@ -238,39 +234,36 @@ class _Reader:
                 return char(scan)
             case "b":
                 return byte_string(scan)
-            case "[":
-                scan.take("[")
-                return OpenList(pos)
-            case "{":
-                scan.take("{")
-                return OpenMap(pos)
+            case "[" | "{":
+                scan.take(character)
+                return self._opened(character, at)
             case "(":
-                return self._parenthesis(None, pos)
+                return self._parenthesis(None, at)
             case _:
-                raise scan.unexpected(self._open[-1].wanted if self._open else "a value")
+                raise scan.unexpected(container.wanted)
 
-    def _named(self, name: Name, pos: Pos, start: int) -> Leaf | Open:
+    def _named(self, name: Name, at: int) -> Leaf | Open:
         """What begins with a name: a keyword, a struct, a tuple, or only the name."""
         scan = self._scan
         keyword = "" if name.raw else name.text
         if keyword in ("true", "false"):
-            return Bool(keyword == "true", pos=pos)
+            return Bool(keyword == "true", text=scan.text, at=at)
         if keyword == "None":
-            return NoneValue(pos=pos)
+            return NoneValue(text=scan.text, at=at)
         if keyword in SPECIAL_FLOATS:
-            scan.at = start
+            scan.at = at
             return number_or_range(scan)
         if keyword == "Some":
             scan.need("(")
-            return OpenSome(pos)
+            return OpenSome(scan, at)
         if not name.raw:
-            scan.refuse_rest_of_name(start)
+            scan.refuse_rest_of_name(at)
         scan.skip_space()
         if scan.looking_at("("):
-            return self._parenthesis(name.text, pos)
-        return Ident(name.text, pos=pos)
+            return self._parenthesis(name.text, at)
+        return Ident(name.text, text=scan.text, at=at)
 
-    def _parenthesis(self, name: str | None, pos: Pos) -> Open:
+    def _parenthesis(self, name: str | None, at: int) -> Open:
         """A struct or a tuple: it is a struct if a name and a colon come first."""
         scan = self._scan
         scan.need("(")
@@ -280,13 +273,4 @@ class _Reader:
             scan.skip_space()
             is_struct = scan.looking_at(":")
         scan.at = inside
-        return OpenStruct(pos, name) if is_struct else OpenTuple(pos, name)
-
-
-def _identity(leaf: Leaf) -> Hashable:
-    """What makes it equal to others. `repr` tells a float from an integer, and 0.0 from -0.0; these two need no such care."""
-    if isinstance(leaf, Ident):
-        return "name", leaf.name
-    if isinstance(leaf, Str):
-        return "string", leaf.value
-    return repr(leaf)
+        return OpenStruct(scan, at, name) if is_struct else OpenTuple(scan, at, name)

@@ -4,9 +4,11 @@ The reader (`ron`) moves through all of them the same way: elements with commas 
 what is particular to each: a struct's elements begin with a name, a map's have two values, `Some` has just one element.
 """
 
-from collections.abc import Hashable
+import re
 
-from desk.bus.ron_nodes import Field, List, Map, Node, Some, Struct, Tuple
+from desk.bus.ron_keys import Keys
+from desk.bus.ron_nodes import Field, Ident, List, Map, Node, Some, Str, Struct, Tuple
+from desk.bus.ron_plain import ENTRIES, FIELDS, ITEMS, NEVER
 from desk.bus.ron_scanner import Scanner
 from desk.bus.ron_text import Pos, RonError, shown
 
@@ -20,22 +22,15 @@ class Open:
     kind = "a container"
     closer = ""
     weight = 2
+    patterns = NEVER
+    values_each = 1  # in an element
 
-    def __init__(self, pos: Pos, name: str | None = None) -> None:
-        self.pos = pos
+    def __init__(self, scan: Scanner, at: int, name: str | None = None) -> None:
+        self.scan = scan
+        self.at = at
         self.name = name
         self.nodes: list[Node] = []
-        self.identities: list[int] = []
-        self.comma = True  # no comma is missing before the first element
-
-    @property
-    def can_begin(self) -> bool:
-        """Whether another element may begin here."""
-        return self.comma
-
-    @property
-    def can_close(self) -> bool:
-        return True
+        self.plain = self.patterns.first  # matches what comes next in it, if that is plain
 
     @property
     def shown_closer(self) -> str:
@@ -44,38 +39,58 @@ class Open:
     @property
     def wanted(self) -> str:
         """What is missing where no value begins."""
-        return f"a value or {self.shown_closer}" if self.can_close else "a value"
+        return "a value"
 
-    def add(self, node: Node, identity: int) -> None:
-        self.nodes.append(node)
-        self.identities.append(identity)
-
-    def before_value(self, scan: Scanner) -> None:
-        """Reads what an element has before its first value."""
-
-    def after_value(self, scan: Scanner) -> bool:
-        """Called when a value was added: reads on to the element's next one, or says that it was the last (True)."""
+    def advance(self) -> bool:
+        """From behind the opener or a value, moves to where the next value begins, or over the closer (False)."""
+        comma = self.over_comma()
+        if self.scan.take(self.closer) if self.closer else self.scan.ended:
+            return False
+        if self.nodes and not comma:
+            raise self.not_closed(f"`,` or {self.shown_closer}")
         return True
 
-    def finish(self) -> tuple[Node, Hashable]:
-        """The container, and what makes it equal to others."""
+    def over_comma(self) -> bool:
+        """Moves over space, and a comma if a value stands before it; says whether there was one."""
+        self.scan.skip_space()
+        comma = bool(self.nodes) and self.scan.take(",")
+        if comma:
+            self.scan.skip_space()
+        return comma
+
+    def not_closed(self, expected: str) -> RonError:
+        """The error to raise where there is neither another element nor the closer."""
+        if not self.scan.ended:
+            return self.scan.unexpected(expected)
+        problem = f"the text ends inside {self.kind} that begins at {Pos.of(self.scan.text, self.at)}"
+        return self.scan.error(problem, expected=expected)
+
+    def take_key(self, element: re.Match[str]) -> None:
+        """Takes what a plain `element` has before its value."""
+
+    def add(self, node: Node) -> None:
+        """Takes the value that was read."""
+        self.nodes.append(node)
+        self.plain = self.patterns.later
+
+    def finish(self) -> Node:
+        """The whole container."""
         raise NotImplementedError
 
 
-class OpenList(Open):
-    kind = List.kind
-    closer = "]"
+class OpenDocument(Open):
+    """The text, which has one value and no closer."""
 
-    def finish(self) -> tuple[Node, Hashable]:
-        return List(tuple(self.nodes), pos=self.pos), ("list", *self.identities)
+    weight = 0
 
+    def advance(self) -> bool:
+        self.scan.skip_space()
+        if self.nodes and not self.scan.ended:
+            raise self.scan.unexpected("the end of the text, which holds one value")
+        return not self.nodes
 
-class OpenTuple(Open):
-    kind = Tuple.kind
-    closer = ")"
-
-    def finish(self) -> tuple[Node, Hashable]:
-        return Tuple(self.name, tuple(self.nodes), pos=self.pos), ("tuple", self.name, *self.identities)
+    def finish(self) -> Node:
+        return self.nodes[0]
 
 
 class OpenSome(Open):
@@ -85,16 +100,41 @@ class OpenSome(Open):
     closer = ")"
     weight = 1
 
-    @property
-    def can_begin(self) -> bool:
-        return not self.nodes
+    def advance(self) -> bool:
+        comma = self.over_comma()
+        if not self.nodes:
+            return True
+        if not self.scan.take(self.closer):
+            raise self.not_closed(self.shown_closer if comma else f"`,` or {self.shown_closer}")
+        return False
+
+    def finish(self) -> Node:
+        return Some(self.nodes[0], text=self.scan.text, at=self.at)
+
+
+class OpenList(Open):
+    kind = List.kind
+    closer = "]"
+    patterns = ITEMS
 
     @property
-    def can_close(self) -> bool:
-        return bool(self.nodes)
+    def wanted(self) -> str:
+        return f"a value or {self.shown_closer}"
 
-    def finish(self) -> tuple[Node, Hashable]:
-        return Some(self.nodes[0], pos=self.pos), ("some", *self.identities)
+    def finish(self) -> Node:
+        return List(tuple(self.nodes), text=self.scan.text, at=self.at)
+
+
+class OpenTuple(Open):
+    kind = Tuple.kind
+    closer = ")"
+
+    @property
+    def wanted(self) -> str:
+        return f"a value or {self.shown_closer}"
+
+    def finish(self) -> Node:
+        return Tuple(self.name, tuple(self.nodes), text=self.scan.text, at=self.at)
 
 
 class OpenMap(Open):
@@ -102,60 +142,84 @@ class OpenMap(Open):
 
     kind = Map.kind
     closer = "}"
+    patterns = ENTRIES
+    values_each = 2
 
-    def __init__(self, pos: Pos) -> None:
-        super().__init__(pos)
-        self._keys: dict[int, Pos] = {}
+    def __init__(self, scan: Scanner, at: int, keys: Keys) -> None:
+        super().__init__(scan, at)
+        self._keys = keys
+        self._first: dict[object, int] = {}
 
     @property
     def wanted(self) -> str:
-        return "a value" if len(self.nodes) % 2 else f"a key or {self.shown_closer}"
+        return "a value" if self._has_key else f"a key or {self.shown_closer}"
 
-    def after_value(self, scan: Scanner) -> bool:
-        if len(self.nodes) % 2 == 0:
-            return True
-        pos = self.nodes[-1].pos
-        first = self._keys.setdefault(self.identities[-1], pos)
-        if first is not pos:
-            raise _twice(scan, "this key", first, pos)
-        scan.need(":")
-        return False
+    @property
+    def _has_key(self) -> bool:
+        """Whether a key was read whose value was not."""
+        return len(self.nodes) % 2 == 1
 
-    def finish(self) -> tuple[Node, Hashable]:
+    def advance(self) -> bool:
+        if not self._has_key:
+            return super().advance()
+        self.scan.need(":")
+        return True
+
+    def take_key(self, element: re.Match[str]) -> None:
+        if written := element["string_key"]:
+            self.add(Str(written[1:-1], text=self.scan.text, at=element.start("string_key")))
+        else:
+            self.add(Ident(element["name_key"], text=self.scan.text, at=element.start("name_key")))
+
+    def add(self, node: Node) -> None:
+        super().add(node)
+        if self._has_key:
+            self.plain = NEVER.first
+            at = self._first.setdefault(self._keys.same(node), node.at)
+            if at != node.at:
+                raise _twice(self.scan, "this key", at, node.at)
+
+    def finish(self) -> Node:
         entries = tuple(zip(self.nodes[::2], self.nodes[1::2], strict=True))
-        same = frozenset(zip(self.identities[::2], self.identities[1::2], strict=True))
-        return Map(entries, pos=self.pos), ("map", same)
+        return Map(entries, text=self.scan.text, at=self.at)
 
 
 class OpenStruct(Open):
     kind = Struct.kind
     closer = ")"
+    patterns = FIELDS
 
-    def __init__(self, pos: Pos, name: str | None = None) -> None:
-        super().__init__(pos, name)
-        self._fields: dict[str, Pos] = {}
+    def __init__(self, scan: Scanner, at: int, name: str | None = None) -> None:
+        super().__init__(scan, at, name)
+        self._names: dict[str, int] = {}
 
-    @property
-    def wanted(self) -> str:
-        return "a value"
+    def advance(self) -> bool:
+        return super().advance() and self._advance_over_name()
 
-    def before_value(self, scan: Scanner) -> None:
-        pos, start = scan.pos(), scan.at
-        name = scan.name()
+    def _advance_over_name(self) -> bool:
+        start = self.scan.at
+        name = self.scan.name()
         if name is None:
-            raise scan.unexpected(f"a field's name or {self.shown_closer}")
+            raise self.scan.unexpected(f"a field's name or {self.shown_closer}")
         if not name.raw:
-            scan.refuse_rest_of_name(start)
-        first = self._fields.setdefault(name.text, pos)
-        if first is not pos:
-            raise _twice(scan, f"the field {shown(name.text)}", first, pos)
-        scan.need(":")
+            self.scan.refuse_rest_of_name(start)
+        self._take_name(name.text, start)
+        self.scan.need(":")
+        return True
 
-    def finish(self) -> tuple[Node, Hashable]:
-        named = zip(self._fields.items(), self.nodes, strict=True)
-        fields = tuple(Field(name, node, pos=pos) for (name, pos), node in named)
-        same = frozenset(zip(self._fields, self.identities, strict=True))
-        return Struct(self.name, fields, pos=self.pos), ("struct", self.name, same)
+    def take_key(self, element: re.Match[str]) -> None:
+        self._take_name(element["field"], element.start("field"))
+
+    def _take_name(self, name: str, at: int) -> None:
+        first = self._names.setdefault(name, at)
+        if first != at:
+            raise _twice(self.scan, f"the field {shown(name)}", first, at)
+
+    def finish(self) -> Node:
+        text = self.scan.text
+        named = zip(self._names.items(), self.nodes, strict=True)
+        fields = tuple([Field(name, node, text=text, at=at) for (name, at), node in named])
+        return Struct(self.name, fields, text=text, at=self.at)
 
 
 class OpenFields(OpenStruct):
@@ -163,7 +227,9 @@ class OpenFields(OpenStruct):
 
     kind = "the fields"
     closer = ""
+    patterns = NEVER
 
 
-def _twice(scan: Scanner, what: str, first: Pos, pos: Pos) -> RonError:
-    return RonError(f"{what} is already given at {first}", expected="each only once", text=scan.text, pos=pos)
+def _twice(scan: Scanner, what: str, first: int, at: int) -> RonError:
+    place = Pos.of(scan.text, first)
+    return scan.error(f"{what} is already given at {place}", expected="each only once", at=at)

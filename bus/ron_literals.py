@@ -71,31 +71,31 @@ _Quoted = Literal["string", "char", "byte string", "byte"]
 
 def number_or_range(scan: Scanner) -> Int | Float | Range:
     """A number, or a range: it begins with a number or with its dots."""
-    pos = scan.pos()
+    at = scan.at
     start = None if scan.looking_at("..") else number(scan)
     if scan.take("..="):
-        return Range(start, number(scan), inclusive=True, pos=pos)
+        return Range(start, number(scan), inclusive=True, text=scan.text, at=at)
     if start is None or scan.looking_at(".."):
         scan.take("..")
         # After a start, but not alone, the dots may have a byte literal: ron-rs reads `b'a'..b'z'` and not `..b'z'`.
         has_end = scan.next in NUMBER_START or (start is not None and scan.looking_at("b'"))
         end = number(scan) if has_end else None
-        return Range(start, end, inclusive=False, pos=pos)
+        return Range(start, end, inclusive=False, text=scan.text, at=at)
     return start
 
 
 def number(scan: Scanner) -> Int | Float:
     """An integer, a byte literal (`b'a'`) or a float."""
-    pos, start = scan.pos(), scan.at
+    start = scan.at
     if scan.take("b'"):
-        return Int(_byte(scan, start), "u8", pos=pos)
+        return Int(_byte(scan, start), "u8", text=scan.text, at=start)
     sign = scan.take_all(_SIGN)
     at = scan.at
     if (name := scan.name()) is not None:
         if name.raw or name.text not in SPECIAL_FLOATS:
             raise scan.unexpected("a number", at)
         value, suffix = SPECIAL_FLOATS[name.text]
-        return Float(-value if sign == "-" else value, suffix, pos=pos)
+        return Float(-value if sign == "-" else value, suffix, text=scan.text, at=start)
 
     prefix = scan.take_all(_BASE_PREFIX)
     float_run = _peek(scan, _FLOAT_RUN).partition("..")[0]
@@ -108,11 +108,11 @@ def number(scan: Scanner) -> Int | Float:
     if is_float:
         scan.at += len(float_run)
         value, suffix = _float(scan, float_run, at)
-        result = Float(-value if sign == "-" else value, suffix, pos=pos)
+        result = Float(-value if sign == "-" else value, suffix, text=scan.text, at=start)
     else:
         scan.at += len(integer_run)
         value, suffix = _integer(scan, sign, prefix, integer_run, start)
-        result = Int(value, suffix, pos=pos)
+        result = Int(value, suffix, text=scan.text, at=start)
     if scan.in_name:
         raise scan.unexpected("the end of the number, or one of its suffixes: i8 to i128, u8 to u128, f32, f64")
     return result
@@ -165,7 +165,7 @@ def _integer(scan: Scanner, sign: str, prefix: str, run: str, start: int) -> tup
 
 def char(scan: Scanner) -> Char:
     """`'a'`, with escapes; `'''` is the apostrophe."""
-    pos, start = scan.pos(), scan.at
+    start = scan.at
     scan.take("'")
     if scan.looking_at("\\"):
         value = _escape(scan, "char").decode()
@@ -178,7 +178,7 @@ def char(scan: Scanner) -> Char:
             expected="one character between apostrophes (a string has double quotes)",
             at=start,
         )
-    return Char(value, pos=pos)
+    return Char(value, text=scan.text, at=start)
 
 
 def _byte(scan: Scanner, start: int) -> int:
@@ -196,17 +196,17 @@ def _byte(scan: Scanner, start: int) -> int:
 
 def string(scan: Scanner) -> Str:
     """`"text"` with escapes, or `r#"text"#` without."""
-    pos, start = scan.pos(), scan.at
+    start = scan.at
     value = _raw(scan, start) if scan.take("r") else _quoted(scan, "string", start).decode()
-    return Str(value, pos=pos)
+    return Str(value, text=scan.text, at=start)
 
 
 def byte_string(scan: Scanner) -> Bytes:
     """`b"text"` with escapes, or `br#"text"#` without; other characters than ASCII stand for their UTF-8."""
-    pos, start = scan.pos(), scan.at
+    start = scan.at
     scan.take("b")
     value = _raw(scan, start).encode() if scan.take("r") else _quoted(scan, "byte string", start)
-    return Bytes(value, pos=pos)
+    return Bytes(value, text=scan.text, at=start)
 
 
 def _quoted(scan: Scanner, form: _Quoted, start: int) -> bytes:

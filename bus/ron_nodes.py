@@ -2,26 +2,45 @@
 
 Nodes compare by what they say. Where a value stood (`pos`) and the suffix a number was written with are not part of it:
 `parse("1") == parse(" 0x1u8")`. Every node has `kind`, its name in messages to people ("a list", "a string").
+
+There are thousands of them in a large text, and most are read once and dropped. So a node costs as little as it can: it
+keeps the text and its offset, and works out line and column when it is asked.
 """
 
 from dataclasses import dataclass, field
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias, TypeVar, dataclass_transform
 
 from desk.bus.ron_text import Pos
 
+_Class = TypeVar("_Class")
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def _node(cls: type[_Class]) -> type[_Class]:
+    """A dataclass that nobody changes. The type checker sees to it: at run time it would make a node cost three times as much."""
+    return dataclass(slots=True, unsafe_hash=True)(cls)
+
+
+@_node
 class _Placed:
-    pos: Pos = field(compare=False, repr=False, kw_only=True)
+    """What stood in `text` at offset `at`; without them, a value that was never written."""
+
+    text: str = field(default="", compare=False, repr=False, kw_only=True)
+    at: int = field(default=0, compare=False, repr=False, kw_only=True)
+
+    @property
+    def pos(self) -> Pos:
+        """Where it begins. Takes time linear in the text before it."""
+        return Pos.of(self.text, self.at)
 
 
-@dataclass(frozen=True, slots=True)
+@_node
 class Bool(_Placed):
     kind: ClassVar[str] = "a bool"
     value: bool
 
 
-@dataclass(frozen=True, slots=True)
+@_node
 class Int(_Placed):
     """An integer, in the range of its suffix or, without one, of i128 (signed) or u128. `b'a'` has the suffix u8."""
 
@@ -30,7 +49,7 @@ class Int(_Placed):
     suffix: str | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@_node
 class Float(_Placed):
     """A float, also infinite or NaN; rounded to 32 bits when the suffix is f32."""
 
@@ -39,25 +58,25 @@ class Float(_Placed):
     suffix: str | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@_node
 class Str(_Placed):
     kind: ClassVar[str] = "a string"
     value: str
 
 
-@dataclass(frozen=True, slots=True)
+@_node
 class Char(_Placed):
     kind: ClassVar[str] = "a char"
     value: str
 
 
-@dataclass(frozen=True, slots=True)
+@_node
 class Bytes(_Placed):
     kind: ClassVar[str] = "a byte string"
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@_node
 class Ident(_Placed):
     """A bare name as a value: a unit struct, a variant without content, a word such as `i32`. `r#` is taken off."""
 
@@ -65,14 +84,14 @@ class Ident(_Placed):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@_node
 class NoneValue(_Placed):
     """`None`."""
 
     kind: ClassVar[str] = "None"
 
 
-@dataclass(frozen=True, slots=True)
+@_node
 class Range(_Placed):
     """`start..end`, `start..=end` (inclusive), and the forms with one or both ends left out."""
 
@@ -82,19 +101,19 @@ class Range(_Placed):
     inclusive: bool
 
 
-@dataclass(frozen=True, slots=True)
+@_node
 class Some(_Placed):
     kind: ClassVar[str] = "Some"
     value: "Node"
 
 
-@dataclass(frozen=True, slots=True)
+@_node
 class List(_Placed):
     kind: ClassVar[str] = "a list"
     items: "tuple[Node, ...]"
 
 
-@dataclass(frozen=True, slots=True)
+@_node
 class Map(_Placed):
     """`{key: value}` in the order of the text; no key twice."""
 
@@ -102,7 +121,7 @@ class Map(_Placed):
     entries: "tuple[tuple[Node, Node], ...]"
 
 
-@dataclass(frozen=True, slots=True)
+@_node
 class Tuple(_Placed):
     """`(a, b)` or `Name(a, b)`. `()` is a tuple without name and items."""
 
@@ -111,7 +130,7 @@ class Tuple(_Placed):
     items: "tuple[Node, ...]"
 
 
-@dataclass(frozen=True, slots=True)
+@_node
 class Field(_Placed):
     """One `name: value` of a struct; `pos` is where the name begins."""
 
@@ -119,7 +138,7 @@ class Field(_Placed):
     value: "Node"
 
 
-@dataclass(frozen=True, slots=True)
+@_node
 class Struct(_Placed):
     """`(f: v)` or `Name(f: v)` in the order of the text; no field twice."""
 

@@ -7,7 +7,6 @@ what it has passed, so reading takes time linear in the text.
 
 import re
 import unicodedata
-from bisect import bisect_right
 from typing import NamedTuple
 
 from desk.bus.ron_text import Pos, RonError, shown
@@ -37,7 +36,6 @@ class Scanner:
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
-        self._line_starts = [0, *(match.end() for match in re.finditer("\n", text))]
 
     @property
     def ended(self) -> bool:
@@ -78,17 +76,12 @@ class Scanner:
         """Whether the next character would go on a name or number that ends here."""
         return not self.ended and _continues_name(self.text[self.at])
 
-    # Where we are, and what is wrong there.
-
-    def pos(self, at: int | None = None) -> Pos:
-        """The place of offset `at`, by default of the next character."""
-        at = self.at if at is None else at
-        line = bisect_right(self._line_starts, at)
-        return Pos(line, at - self._line_starts[line - 1] + 1)
+    # What is wrong here.
 
     def error(self, problem: str, *, expected: str, at: int | None = None) -> RonError:
         """The error to raise about offset `at`, by default about the next character."""
-        return RonError(problem, expected=expected, text=self.text, pos=self.pos(at))
+        pos = Pos.of(self.text, self.at if at is None else at)
+        return RonError(problem, expected=expected, text=self.text, pos=pos)
 
     def unexpected(self, expected: str, at: int | None = None) -> RonError:
         """The error to raise when what stands at `at` (by default next) cannot stand there."""

@@ -7,6 +7,7 @@ beside it is written as an escape.
 
 import unicodedata
 from dataclasses import dataclass
+from typing import Self
 
 from desk.bus.errors import DeskError
 
@@ -23,6 +24,11 @@ class Pos:
 
     line: int
     column: int
+
+    @classmethod
+    def of(cls, text: str, at: int) -> Self:
+        """The place of offset `at` in `text`. It counts the lines before, so it is asked for only when somebody will read it."""
+        return cls(text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
 
     def __str__(self) -> str:
         return f"line {self.line}, column {self.column}"

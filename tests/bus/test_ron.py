@@ -3,6 +3,8 @@
 import json
 import math
 import struct
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from desk.bus import ron
-from desk.bus.ron import RonError, RonLimits
-
-P = ron.Pos(1, 1)
-"""For nodes to compare with: where a node stood is not compared."""
+from desk.bus import ron, ron_containers, ron_plain
+from desk.bus.ron import DEFAULT_LIMITS, RonError, RonLimits
 
 CORPUS = Path(__file__).resolve().parents[2].parent / "shared" / "corpus" / "ron"
 
@@ -189,14 +188,14 @@ def test_the_manifest_of_the_seed() -> None:
     assert (manifest.name, str(manifest.pos)) == ("ExtensionManifest", "line 2, column 1")
     fields = {field.name: field for field in manifest.fields}
     assert list(fields) == ["name", "api_version", "exports", "permissions"]
-    assert fields["name"].value == ron.Str("weather-widget", pos=P)
+    assert fields["name"].value == ron.Str("weather-widget")
     assert fields["exports"].pos == ron.Pos(5, 5)
     exports = fields["exports"].value
     assert isinstance(exports, ron.Map)
     name, signature = exports.entries[1]
-    assert (name, name.pos) == (ron.Str("update", pos=P), ron.Pos(7, 9))
-    params = ron.Field("params", ron.List((ron.Ident("json", pos=P),), pos=P), pos=P)
-    assert signature == ron.Struct(None, (params, ron.Field("ret", ron.Ident("bool", pos=P), pos=P)), pos=P)
+    assert (name, name.pos) == (ron.Str("update"), ron.Pos(7, 9))
+    params = ron.Field("params", ron.List((ron.Ident("json"),)))
+    assert signature == ron.Struct(None, (params, ron.Field("ret", ron.Ident("bool"))))
 
 
 def test_bare_fields() -> None:
@@ -217,16 +216,16 @@ def test_bare_fields_are_only_fields(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "node"),
     [
-        ("Foo", ron.Ident("Foo", pos=P)),
-        ("r#true", ron.Ident("true", pos=P)),
-        ("( )", ron.Tuple(None, (), pos=P)),
-        ("Foo()", ron.Tuple("Foo", (), pos=P)),
-        ("list(i32)", ron.Tuple("list", (ron.Ident("i32", pos=P),), pos=P)),
-        ("Foo(r#in-out: 1)", ron.Struct("Foo", (ron.Field("in-out", ron.Int(1, pos=P), pos=P),), pos=P)),
-        ("(true: 1)", ron.Struct(None, (ron.Field("true", ron.Int(1, pos=P), pos=P),), pos=P)),
-        ("{a: 1}", ron.Map(((ron.Ident("a", pos=P), ron.Int(1, pos=P)),), pos=P)),
-        ("#![enable(implicit_some)] 1", ron.Int(1, pos=P)),
-        ("1..=2.5", ron.Range(ron.Int(1, pos=P), ron.Float(2.5, pos=P), inclusive=True, pos=P)),
+        ("Foo", ron.Ident("Foo")),
+        ("r#true", ron.Ident("true")),
+        ("( )", ron.Tuple(None, ())),
+        ("Foo()", ron.Tuple("Foo", ())),
+        ("list(i32)", ron.Tuple("list", (ron.Ident("i32"),))),
+        ("Foo(r#in-out: 1)", ron.Struct("Foo", (ron.Field("in-out", ron.Int(1)),))),
+        ("(true: 1)", ron.Struct(None, (ron.Field("true", ron.Int(1)),))),
+        ("{a: 1}", ron.Map(((ron.Ident("a"), ron.Int(1)),))),
+        ("#![enable(implicit_some)] 1", ron.Int(1)),
+        ("1..=2.5", ron.Range(ron.Int(1), ron.Float(2.5), inclusive=True)),
     ],
 )
 def test_nodes_keep_names(text: str, node: ron.Node) -> None:
@@ -261,6 +260,7 @@ def test_equality_is_about_values() -> None:
     assert ron.parse("[1, ( )]") == ron.parse("/* */ [0x1u8, (),]")
     assert ron.parse("Foo(1)") != ron.parse("Bar(1)")
     assert ron.parse("1") != ron.parse("true")
+    assert (ron.Int(1), ron.Int(1).pos) == (ron.parse("\n1"), ron.Pos(1, 1))
 
 
 # What is refused on purpose.
@@ -337,6 +337,9 @@ def test_no_depth_exhausts_the_stack() -> None:
     assert found == depth
     with pytest.raises(RonError):
         ron.parse("{Foo(" * (depth // 2), limits=limits)
+    ron.parse("{" * depth + "1" + ": 2}" * depth, limits=limits)  # each map is the key of the next
+    with pytest.raises(RonError, match=TWICE):
+        ron.parse("{" + 2 * ("[" * (depth - 1) + "]" * (depth - 1) + ": 1,"), limits=limits)
 
 
 def test_size_and_number_of_values() -> None:
@@ -446,6 +449,79 @@ def test_any_text(text: str) -> None:
         assert all(line.isprintable() and len(line) < 1000 for line in lines)
 
 
+@contextmanager
+def in_steps() -> Generator[None]:
+    """Reading as if no element of any container were plain."""
+    with pytest.MonkeyPatch.context() as patch:
+        for container in (ron_containers.OpenList, ron_containers.OpenMap, ron_containers.OpenStruct):
+            patch.setattr(container, "patterns", ron_plain.NEVER)
+        yield
+
+
+def outcome(parse: Callable[..., ron.Node], text: str, limits: RonLimits) -> object:
+    """All that reading `text` gives: the value, the suffixes and the places of its nodes, or the error."""
+    try:
+        todo: list[ron.Node | ron.Field] = [parse(text, limits=limits)]
+    except RonError as error:
+        return str(error)
+    told: list[object] = [repr(todo[0])]
+    for node in todo:
+        told.append((node.pos, getattr(node, "suffix", None)))
+        match node:
+            case ron.List(items) | ron.Tuple(_, items):
+                todo.extend(items)
+            case ron.Map(entries):
+                todo.extend(part for entry in entries for part in entry)
+            case ron.Struct(_, fields):
+                todo.extend(fields)
+            case ron.Field(_, value) | ron.Some(value):
+                todo.append(value)
+            case _:
+                pass
+    return told
+
+
+PIECES = """
+    1 7.5 007 -1 1u8 1.. 999999999999999999 1000000000000000000 true None inf NaNf32 Some Some(1) a é r#a r b a-b r"" b""
+    "" "a" "\\n" "\\" 'a' ( ) [ ] { } [] () (b: (b (1) , ,, : :1 a: "a": true: 1: é: / // /* /**/
+"""
+
+SPACED_PIECES = ("", " 1", " a", ' "a"', "\n", "//\n", "\u2028", "\x0b")
+
+
+@pytest.mark.parametrize(
+    "around",
+    ["[%]", "[1%]", "[%,]", "(a: %)", "(a: 1, %)", "(a: 1%)", "{a: %}", "{1: %}", "{%}", "{a: 1, %}", "{%: 1}"],
+)
+def test_plain_elements_are_only_a_shortcut(around: str) -> None:
+    """A text gives the same, to the place and the last letter of the error, when every element is read in small steps."""
+    pieces = (*PIECES.split(), *SPACED_PIECES)
+    texts = [around.replace("%", piece + more) for piece in pieces for more in pieces]
+    quick = [outcome(ron.parse, text, DEFAULT_LIMITS) for text in texts]
+    with in_steps():
+        for text, told in zip(texts, quick, strict=True):
+            assert outcome(ron.parse, text, DEFAULT_LIMITS) == told, text
+
+
+@st.composite
+def altered(draw: st.DrawFn) -> str:
+    """The manifest of the seed with one part of it gone, given twice, or something else in its place."""
+    start = draw(st.integers(0, len(SEED)))
+    end = start + draw(st.integers(0, 12))
+    instead = draw(st.sampled_from(["", SEED[start:end] * 2]) | texts)
+    return SEED[:start] + instead + SEED[end:]
+
+
+@settings(deadline=None, max_examples=300)
+@given(texts | altered(), st.builds(RonLimits, depth=st.integers(0, 5), nodes=st.integers(0, 30)))
+def test_the_shortcut_in_altered_texts_and_at_limits(text: str, limits: RonLimits) -> None:
+    """The same holds for larger texts, and where a limit ends the reading."""
+    for parse in (ron.parse, ron.parse_fields):
+        quick = outcome(parse, text, limits)
+        with in_steps():
+            assert outcome(parse, text, limits) == quick
+
+
 @settings(deadline=None)
 @given(st.binary() | texts.map(lambda text: text.encode(errors="replace")))
 def test_any_bytes(data: bytes) -> None:
@@ -466,19 +542,19 @@ Written = tuple[str, ron.Node]
 leaves: st.SearchStrategy[Written] = st.one_of(
     st.sampled_from(
         [
-            ("true", ron.Bool(True, pos=P)),
-            ("None", ron.NoneValue(pos=P)),
-            ("r#None", ron.Ident("None", pos=P)),
-            ("i32", ron.Ident("i32", pos=P)),
-            ("'''", ron.Char("'", pos=P)),
-            ('r#"\\"#', ron.Str("\\", pos=P)),
-            ("..", ron.Range(None, None, inclusive=False, pos=P)),
+            ("true", ron.Bool(True)),
+            ("None", ron.NoneValue()),
+            ("r#None", ron.Ident("None")),
+            ("i32", ron.Ident("i32")),
+            ("'''", ron.Char("'")),
+            ('r#"\\"#', ron.Str("\\")),
+            ("..", ron.Range(None, None, inclusive=False)),
         ]
     ),
-    st.integers(-(1 << 127), (1 << 128) - 1).map(lambda n: (str(n), ron.Int(n, pos=P))),
-    st.floats(allow_nan=False).map(lambda x: (repr(x), ron.Float(x, pos=P))),
-    st.text(st.characters(exclude_categories=["Cs"])).map(lambda s: (quoted(s), ron.Str(s, pos=P))),
-    st.binary().map(lambda b: ('b"' + "".join(f"\\x{x:02x}" for x in b) + '"', ron.Bytes(b, pos=P))),
+    st.integers(-(1 << 127), (1 << 128) - 1).map(lambda n: (str(n), ron.Int(n))),
+    st.floats(allow_nan=False).map(lambda x: (repr(x), ron.Float(x))),
+    st.text(st.characters(exclude_categories=["Cs"])).map(lambda s: (quoted(s), ron.Str(s))),
+    st.binary().map(lambda b: ('b"' + "".join(f"\\x{x:02x}" for x in b) + '"', ron.Bytes(b))),
 )
 
 
@@ -495,17 +571,17 @@ def containers(inner: st.SearchStrategy[Written]) -> st.SearchStrategy[Written]:
         labels = [f"f{i}" for i in range(len(children))]
         match kind:
             case "list":
-                opening, closing, node = "[", "]", ron.List(values, pos=P)
+                opening, closing, node = "[", "]", ron.List(values)
             case "tuple":
-                opening, closing, node = f"{name or ''}(", ")", ron.Tuple(name, values, pos=P)
+                opening, closing, node = f"{name or ''}(", ")", ron.Tuple(name, values)
             case "struct" if children:
-                fields = tuple(ron.Field(label, value, pos=P) for label, value in zip(labels, values, strict=True))
-                opening, closing, node = f"{name or ''}(", ")", ron.Struct(name, fields, pos=P)
+                fields = tuple(ron.Field(label, value) for label, value in zip(labels, values, strict=True))
+                opening, closing, node = f"{name or ''}(", ")", ron.Struct(name, fields)
             case "some" if len(children) == 1:
-                opening, closing, node = "Some(", ")", ron.Some(values[0], pos=P)
+                opening, closing, node = "Some(", ")", ron.Some(values[0])
             case _:
-                keys = [ron.Str(label, pos=P) for label in labels]
-                opening, closing, node = "{", "}", ron.Map(tuple(zip(keys, values, strict=True)), pos=P)
+                keys = [ron.Str(label) for label in labels]
+                opening, closing, node = "{", "}", ron.Map(tuple(zip(keys, values, strict=True)))
         written = [text for text, _ in children]
         if isinstance(node, ron.Map | ron.Struct):
             written = [

@@ -144,14 +144,11 @@ class Cell:
             self.drop(envelope, "took the message when nobody waited any more", late)
             return
         with _Handling(self, envelope) as turn:
-            if self._runner.begins_here:
-                await self._bus.pace.breathe()
             result: object = None
             for export in self._exports_for(envelope):
                 await self._runner.ready(turn.span, envelope.origin)
                 call = self._begin(export, envelope, turn.span)
-                if not (self._runner.begins_here and call.step()):
-                    await call.finish()
+                await call.run()
                 result = call.outcome()
             self._settle(envelope, result)
 
@@ -163,7 +160,8 @@ class Cell:
         Order, one message at a time, limits, spans and outcome are those of `_turn`. Not without a live instance: making
         one takes more than a slice.
         """
-        if self.current is not None or not self._runner.at_hand:
+        runner = self._runner
+        if self.current is not None or not runner.live or not runner.begins_here:
             return False
         exports = self._exports_for(envelope)
         if len(exports) != 1:

@@ -121,7 +121,8 @@ class Guest:
 
     def log(self, level: int, text: bytes) -> None:
         """Collect one line, cut at the limit; beyond `log_lines` of one call, or `log_rate`, they are only counted."""
-        if self._logged >= self.limits.log_lines:
+        self._logged += 1
+        if self._logged > self.limits.log_lines:
             self._rate.dropped += 1
             return
         if self._rate.dropped:
@@ -129,18 +130,26 @@ class Guest:
         if not self._rate.take():
             self._rate.dropped += 1
             return
-        self._logged += 1
         line = text[: self.limits.log_line].decode("utf-8", "replace")
         if len(text) > self.limits.log_line:
             line += f"… ({len(text) - self.limits.log_line} more bytes)"
         self.lines.append((level, line))
 
     def write(self, stream: int, data: bytes) -> None:
-        """What the guest prints to stdout (1) or stderr (2): whole lines are logged, the rest waits for its end."""
+        """What the guest prints to stdout (1) or stderr (2): whole lines are logged, the rest waits for its end.
+
+        This runs on the fiber, where no tick ends it: lines that will not be logged are not looked at one by one.
+        """
         level = INFO if stream == 1 else WARN
-        *lines, rest = (bytes(self._partial.get(stream, b"")) + data).split(b"\n")
+        room = max(0, self.limits.log_lines - self._logged)
+        *lines, rest = (bytes(self._partial.get(stream, b"")) + data).split(b"\n", room)
         for line in lines:
             self.log(level, line)
+        beyond = rest.count(b"\n")
+        if beyond:
+            self._logged += beyond
+            self._rate.dropped += beyond
+            rest = rest[rest.rindex(b"\n") + 1 :]
         if len(rest) > self.limits.log_line:  # one endless line must not collect in memory
             self.log(level, rest)
             rest = b""

@@ -11,8 +11,8 @@ fresh one. An error value (`fail`) or a bad reply costs nothing.
 """
 
 import logging
+import time
 from collections.abc import Callable, Sequence
-from typing import Literal, TypeAlias
 
 import anyio
 import anyio.lowlevel
@@ -21,10 +21,11 @@ from desk.actors.abi import Outgoing
 from desk.actors.engine.capacity import ANY, Capacity
 from desk.actors.engine.engine import Engine, Program
 from desk.actors.engine.instance import Instance
-from desk.actors.engine.pump import PATIENCE, Pump
+from desk.actors.engine.pump import Pump
 from desk.actors.errors import Exited, ExtensionError, Killed, Trapped
 from desk.actors.guest import Guest, log_rate_of
 from desk.actors.limits import Limits
+from desk.actors.pacing import Pacing
 from desk.actors.sources import Seeded
 from desk.actors.text import printable
 from desk.actors.turn import Turn
@@ -43,13 +44,8 @@ _LEVELS = (logging.DEBUG - 5, logging.DEBUG, logging.INFO, logging.WARNING, logg
 _SPAN_EVENTS = 32
 """Log lines of one call that also become events of its span: more would drown the trace."""
 
-Pacing: TypeAlias = Literal["new", "quick", "long"]
-"""What an extension is expected to be like in its next call: as it was in the last, if there was one.
-
-    quick   over within a slice or two; its first slice is in the event loop
-    long    it used up more; its first slice is in a worker thread, and the event loop does not notice
-    new     in the event loop, unless some guest computes for long just now: there may be many of its kind
-"""
+LARGE = 1 << 20
+"""Bytes of a program, code and data: an instance of a larger one is made in a worker thread."""
 
 _HOOK = Signature(())
 """The type of `_initialize` and `desk_start`."""
@@ -80,7 +76,7 @@ class Runner:
         self.pump = pump
         self.instances = 0
         """How many it has made so far."""
-        self.pacing: Pacing = "new"
+        self.pacing = Pacing()
         self.fuel = 0
         """What all calls have used so far that came to an end, well or not; 0 where the profile does not count it."""
         self.log = logging.getLogger(f"desk.ext.{name}")
@@ -100,18 +96,9 @@ class Runner:
         return self._instance is not None and self._instance.state == "idle"
 
     @property
-    def at_hand(self) -> bool:
-        """Whether there is, and the first slice of its next call is for the event loop."""
-        return (
-            self._instance is not None
-            and self._instance.state == "idle"
-            and (self.pacing == "quick" or (self.pacing == "new" and not self.pump.hungry))
-        )
-
-    @property
     def begins_here(self) -> bool:
         """Whether the first slice of its next call is for the event loop."""
-        return self.pacing == "quick" or (self.pacing == "new" and not self.pump.hungry)
+        return self.pacing.begins_here(self.pump.workers.guests)
 
     def begin(
         self,
@@ -139,10 +126,8 @@ class Runner:
             self._instance = Instance(self._engine, self._program, self.limits, self._capacity)
             self._instance.guest = self._guest
             self.instances += 1
-            before = self.pacing
             try:
                 await self._start(self._instance, self._guest, turn)
-                self.pacing = before  # how it starts says nothing of what it does then
             except ExtensionError as error:
                 self._instance.kill()
                 error.extension, error.export = self.name, error.export or "(instantiation)"
@@ -150,17 +135,20 @@ class Runner:
 
     async def _start(self, instance: Instance, guest: Guest, turn: Turn) -> None:
         """Instantiate, then run the guest's own start-up. Until `_initialize` is over, imports other than `log` say "not yet"."""
-        await self.pump.pace.breathe()
-        while not instance.poll():
-            await anyio.lowlevel.checkpoint()
+        if self._program.size > LARGE:  # copying its initial data takes longer than a slice
+            while not await self.pump.workers.run(instance, turn.budget, self.limits.share):
+                pass
+        else:
+            await self.pump.pace.breathe()
+            while not instance.poll():
+                await anyio.lowlevel.checkpoint()
         guest.memory = instance.memory()
         for hook in ("_initialize", "desk_start"):
             if hook == "desk_start":
                 guest.begin(lambda: codec.encode({}))
             if instance.export(hook, (), None) is not None:
                 call = Call(self, instance, guest, hook, _HOOK, (), turn)
-                if not (self.begins_here and call.step()):
-                    await call.finish()
+                await call.run()
                 call.outcome()
 
     def close(self) -> None:
@@ -175,7 +163,7 @@ class Call:
     Each of them raises `ExtensionError` for what the guest does. After a trap, a kill or a cancellation the instance is dead.
     """
 
-    __slots__ = ("_export", "_guest", "_instance", "_logged", "_runner", "_signature", "_stepped", "_turn")
+    __slots__ = ("_export", "_first", "_guest", "_instance", "_logged", "_runner", "_signature", "_turn")
 
     def __init__(
         self,
@@ -194,25 +182,36 @@ class Call:
         self._signature = signature
         self._turn = turn
         self._logged = 0
-        self._stepped = False
+        self._first: float | None = None  # seconds of the first slice, if that was in the event loop
         results = signature.wasm_results
         function = instance.export(export, signature.wasm_params, results[0] if results else None)
         assert function is not None, export  # admission has looked
         instance.start(function, guest.flatten(arguments))
 
+    async def run(self) -> None:
+        """All of it, in the actor's own task, beginning where such a call is to begin."""
+        if self._runner.begins_here:
+            await self._runner.pump.pace.breathe()
+            self._instance.refresh_deadline()
+            if self.step():
+                return
+        await self.finish()
+
     def step(self) -> bool:
         """Run the first slice here and now; True if the call is over."""
-        self._stepped = True
+        began = time.monotonic()
         try:
             return self._instance.poll()
         except Trapped as error:
             raise self._named(error) from None
+        finally:
+            self._first = time.monotonic() - began
 
     async def finish(self) -> None:
         """Run the rest, or all of it, whatever it takes within the budget."""
+        turn = self._turn
+        began = None if self._first is None else time.monotonic() - self._first
         try:
-            turn = self._turn
-            began = turn.began if self._stepped else None
             await self._runner.pump.drive(self._instance, self, turn.budget, turn.limits.share, began)
         except ExtensionError as error:
             raise self._named(error) from None
@@ -241,7 +240,8 @@ class Call:
 
     def _over(self) -> None:
         """What is to be learnt from it for the next call."""
-        self._runner.pacing = "long" if self._instance.slices > PATIENCE else "quick"
+        if not self._turn.starting:  # how it starts says nothing of what it does then
+            self._runner.pacing.learn(self._instance.slices, self._first)
         self._runner.fuel += self._instance.fuel
 
     async def serve(self, outgoing: Outgoing) -> int:
@@ -251,14 +251,18 @@ class Call:
         if outgoing.kind == "publish":
             if outgoing.refused is not None:
                 return -outgoing.refused
-            return await self._runner.facet.publish(outgoing.subject, outgoing.payload, origin)
+            sent = await self._runner.facet.publish(outgoing.subject, outgoing.payload, origin)
+            self._turn.budget.charge(self._runner.facet.take_spent())
+            return sent
         if outgoing.refused is Code.NOT_YET:
             return Code.NOT_YET
         if guest.full:
             return Code.OVERLOADED  # before anything is done, whose answer would be lost
         if outgoing.refused is not None:
             return guest.give(answer_error(outgoing.refused, outgoing.why))
-        return guest.give(await self._runner.facet.request(outgoing.subject, outgoing.payload, origin))
+        answer = await self._runner.facet.request(outgoing.subject, outgoing.payload, origin)
+        self._turn.budget.charge(self._runner.facet.take_spent())
+        return guest.give(answer)
 
     def too_late(self, outgoing: Outgoing) -> int:
         """What the guest is told if that took too long."""

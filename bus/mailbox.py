@@ -113,10 +113,13 @@ class Mailbox:
 
     def offer(self, envelope: Envelope) -> bool:
         """Let an idle receiver take it at once; False if it did not, and it must be `put`. Never waits."""
-        if self.on_idle is None or self._queue or self._closed or not self.on_idle(envelope):
+        if self.on_idle is None or self._queue or self._closed:
             return False
-        self._accepted += 1
-        return True
+        self._accepted += 1  # before it is handled, and also if an interrupt ends that
+        if self.on_idle(envelope):
+            return True
+        self._accepted -= 1
+        return False
 
     def wake(self) -> None:
         """Let the taker's `take` return None: there is something else for it to do."""

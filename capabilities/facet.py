@@ -13,6 +13,7 @@ more than that, and of those the guest learns nothing but `internal`.
 """
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import cast
 
@@ -89,6 +90,7 @@ class Facet:
         self._broker = broker
         self._publishes = publishes
         self._refusals = LogRate(*_REFUSALS)
+        self._spent = 0.0
         self.grants = grants
 
     async def request(self, subject: bytes, payload: bytes, origin: Origin) -> bytes:
@@ -96,11 +98,10 @@ class Facet:
         try:
             name = _subject(subject)
             kind, _, rest = name.partition(".")
-            value = codec.decode(payload, max_size=len(payload))
             if kind == "cap":
-                result = await self._broker.perform(rest, value, self.grants, origin)
+                result = await self._broker.perform(rest, self._read(payload), self.grants, origin)
             elif kind == "ext":
-                result = await self._call(name, rest, value, origin)
+                result = await self._call(name, rest, payload, origin)
             else:
                 raise CapabilityError(
                     Code.UNKNOWN, f"nobody answers {name}; a guest may ask cap.CAPABILITY and ext.EXTENSION.EXPORT"
@@ -118,12 +119,13 @@ class Facet:
             log.exception("a request of %s to %r was answered with what cannot be sent", origin.sender, subject)
             return answer_error(Code.INTERNAL, "the host failed; its log says more")
 
-    async def _call(self, subject: str, target: str, value: object, origin: Origin) -> object:
+    async def _call(self, subject: str, target: str, payload: bytes, origin: Origin) -> object:
         extension, _, export = target.partition(".")
         self._broker.authorise(CallAtom.to(extension, export), self.grants, origin, "call")
         if extension in origin.chain:
             waiting = " -> ".join(origin.chain)
             raise WouldDeadlock(f"{extension} is waiting for this very call ({waiting} -> {extension})")
+        value = self._read(payload)
         if type(value) is not list:
             raise InvalidValue("arguments", "an array of the arguments", describe(value))
         return await self._bus.request(subject, *cast(list[object], value), deadline=None, origin=origin)
@@ -132,11 +134,11 @@ class Facet:
         """Publish for the guest; returns the number of receivers, or a negated code. Raises nothing but cancellation."""
         try:
             name = _subject(subject)
-            value = codec.decode(payload, max_size=len(payload))  # nothing outside the profile gets onto the bus
+            self._broker.authorise(BusAtom.publish(name), self.grants, origin, "publish")
+            value = self._read(payload)  # nothing outside the profile gets onto the bus
             declared = self._publishes.get(name)
             if declared is not None:
                 declared.check(value, name)
-            self._broker.authorise(BusAtom.publish(name), self.grants, origin, "publish")
             # Nobody waits for an event: the chain of callers and their deadline end here.
             onward = Origin(origin.sender, (), origin.hops, origin.traceparent)
             return await self._bus.publish_encoded(name, payload, origin=onward)
@@ -146,6 +148,19 @@ class Facet:
         except Exception:
             log.exception("a publication of %s to %r failed in the host", origin.sender, subject)
             return -Code.INTERNAL
+
+    def _read(self, payload: bytes) -> codec.Value:
+        """The value of a payload. What reading it took is the guest's doing, and counted."""
+        began = time.thread_time()
+        try:
+            return codec.decode(payload, max_size=len(payload))
+        finally:
+            self._spent += time.thread_time() - began
+
+    def take_spent(self) -> float:
+        """Seconds of processor time that reading has taken since the last time, on behalf of the guest."""
+        spent, self._spent = self._spent, 0.0
+        return spent
 
     def _log_refusal(self, sender: str, error: DeskError) -> None:
         """The guest gets only a code, so its author finds the reason in the log; but not once for each turn of a loop."""

@@ -13,6 +13,7 @@ Instances are made in event loops, and freed wherever the garbage collector runs
 numbers takes and gives up a number in one step. Two loops in two threads may go over a limit by one; the reserve covers it.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,6 +21,9 @@ from desk.actors.errors import TooManyInstances
 
 MAPS_EACH = 10
 """Memory maps that there must be for one more instance: seven, and three for its code."""
+
+REMEMBERED = 1.0
+"""Seconds for which a look that found no room holds, unless an instance goes: a look takes tens of milliseconds then."""
 
 RESERVE = 16
 """One in so many of the allowed maps is kept for everything else in the process."""
@@ -53,25 +57,32 @@ def look() -> Maps | None:
 class Process:
     """All instances of a process, and when to look next whether the system has room for more."""
 
-    def __init__(self, look: Callable[[], Maps | None] = look) -> None:
+    def __init__(self, look: Callable[[], Maps | None] = look, clock: Callable[[], float] = time.monotonic) -> None:
         self.live: set[int] = set()
         self._look = look
+        self._clock = clock
         self._enough = 0
         """As long as there are fewer instances than this, there is room for one more."""
+        self._full: tuple[int, float, str] | None = None
+        """There was no room: with how many instances, until when that is taken for granted, and what to say."""
 
     def check(self) -> None:
         """Raise `TooManyInstances` if there is no room for one more."""
         if len(self.live) < self._enough:
             return
+        if self._full and len(self.live) >= self._full[0] and self._clock() < self._full[1]:
+            raise TooManyInstances(self._full[2])
         maps = self._look()
         if maps is None:
             return
         if not maps.room:
-            raise TooManyInstances(
+            detail = (
                 f"no room for another instance: this process has {len(self.live):,}, and {maps.taken:,} memory maps of the "
                 f"{maps.allowed:,} that the system allows, some of which are kept for the rest of it. "
                 f"Raise that number (sysctl vm.max_map_count={2 * maps.allowed}), or run fewer extensions"
             )
+            self._full = len(self.live), self._clock() + REMEMBERED, detail
+            raise TooManyInstances(detail)
         self._enough = len(self.live) + 1 + maps.room // 2
 
 

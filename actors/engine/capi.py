@@ -133,6 +133,7 @@ increment_epoch = _prototype("wasmtime_engine_increment_epoch", None, c_void_p)
 instantiate = _prototype(
     "wasmtime_instance_pre_instantiate_async", c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p
 )
+_image_range = _brief("wasmtime_module_image_range", None, c_void_p, POINTER(c_void_p), POINTER(c_void_p))
 export_get = _brief("wasmtime_instance_export_get", c_bool, c_void_p, c_void_p, c_char_p, c_size_t, c_void_p)
 memory_data = _brief("wasmtime_memory_data", c_void_p, c_void_p, c_void_p)
 memory_data_size = _brief("wasmtime_memory_data_size", c_size_t, c_void_p, c_void_p)
@@ -186,6 +187,13 @@ def take_trap(pointer: int) -> wasmtime.Trap:
     return wasmtime.Trap._from_ptr(  # pyright: ignore[reportPrivateUsage]
         ctypes.cast(pointer, POINTER(ffi.wasm_trap_t))
     )
+
+
+def image_size(module: wasmtime.Module) -> int:
+    """Bytes of a module's machine code and data."""
+    start, end = c_void_p(), c_void_p()
+    _image_range(address(module), ctypes.byref(start), ctypes.byref(end))
+    return (end.value or 0) - (start.value or 0)
 
 
 def check(error: int | None) -> None:

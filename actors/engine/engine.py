@@ -30,6 +30,8 @@ class Program:
     module: wasmtime.Module
     pre: wasmtime.InstancePre
     profile: Profile
+    size: int
+    """Bytes of machine code and data."""
     cached: bool
     """Whether compilation was saved when it was made: its machine code came from the cache's directory."""
 
@@ -97,7 +99,9 @@ class Engine:
             pre = self._linker.instantiate_pre(module)
         except wasmtime.WasmtimeError as error:
             raise Refused(name, [one_line(error)]) from error
-        return self._programs.setdefault(wasm_digest, Program(module, pre, self.profile, cached))
+        return self._programs.setdefault(
+            wasm_digest, Program(module, pre, self.profile, capi.image_size(module), cached)
+        )
 
     def _tick(self) -> None:
         # A bound method: as long as the ticker's thread may call it, this engine is not freed.

@@ -83,12 +83,19 @@ class Instance(Polled):
     future is the instantiation itself.
     """
 
+    # What `kill` needs is there from the beginning: making an instance may fail half way.
+    state: State = "dead"
+    _capacity = ANY
+    _store = 0
+    _future = 0
+    _memories: Sequence[Memory] = ()
+
     def __init__(self, engine: Engine, program: Program, limits: Limits, capacity: Capacity = ANY) -> None:
-        capacity.claim(self)
         self._capacity = capacity
+        capacity.claim(self)
         self.ticker = engine.ticker
         self._program = program  # the compiled code must outlive the store
-        self._store: int = capi.store_new(engine.pointer, None, None)
+        self._store = capi.store_new(engine.pointer, None, None)
         self._context: int = capi.store_context(self._store)
         capi.store_limiter(self._store, limits.memory, limits.table_elements, 1, MAX_TABLES, 1)
         capi.epoch_yield(self._context, 1)
@@ -98,7 +105,6 @@ class Instance(Polled):
         if self._fuel:
             capi.set_fuel(self._context, self._fuel)
         self._exports: dict[str, Export] = {}
-        self._memories: list[Memory] = []
         # Where a future writes its trap or its error; both null until one ends badly, and then the instance is dead.
         self._outcome = (ctypes.c_void_p * 2)()
         self._trap_pointer = ctypes.addressof(self._outcome)
@@ -111,8 +117,6 @@ class Instance(Polled):
         self.slices = 0
         """How many slices the call in progress, or the last one, has used up."""
         self._store_id = 0
-        self._future: int = 0
-        self.state: State = "running"
         self._struct = capi.Instance()
         self._future = capi.instantiate(
             capi.address(program.pre),
@@ -121,6 +125,7 @@ class Instance(Polled):
             self._trap_pointer,
             self._error_pointer,
         )
+        self.state = "running"
         self.refresh_deadline()
 
     # -- after instantiation
@@ -131,7 +136,7 @@ class Instance(Polled):
         assert extern is not None, name
         assert extern.kind & 0xFF == capi.EXTERN_MEMORY, name
         memory = Memory(self._context, capi.Memory.from_buffer_copy(extern.of))
-        self._memories.append(memory)
+        self._memories = (*self._memories, memory)
         return memory
 
     def export(self, name: str, params: Sequence[str], result: str | None) -> Export | None:
@@ -162,7 +167,7 @@ class Instance(Polled):
         if export.store_id != self._store_id:
             raise RuntimeError("an instance runs its own exports, this one is of another")
         export.prepare(arguments)
-        self.slices = 0
+        self.slices = self.fuel = 0
         if self._fuel:
             capi.set_fuel(self._context, self._fuel)
         self._export = export
@@ -254,10 +259,9 @@ class Instance(Polled):
             capi.future_delete(future)
         store, self._store = self._store, 0
         if store:
-            self._capacity.release(self)
             capi.store_delete(store)
+        self._capacity.release(self)
 
     def __del__(self) -> None:
         """The last resort of a lost instance. Freeing from the collector is safe: nothing of it can be running."""
-        if getattr(self, "_store", 0):
-            self.kill()
+        self.kill()

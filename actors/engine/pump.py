@@ -43,13 +43,11 @@ class Server(Protocol):
 class Pump:
     """What calls are driven with: shared by all actors of a host."""
 
-    __slots__ = ("hungry", "pace", "workers")
+    __slots__ = ("pace", "workers")
 
     def __init__(self, pace: Pace, workers: Workers) -> None:
         self.pace = pace
         self.workers = workers
-        self.hungry = 0
-        """Calls in progress that have used up a slice, or were expected to."""
 
     async def drive(self, instance: Instance, server: Server, budget: Budget, share: int, began: float | None) -> None:
         """Poll until the call is over. The first poll was done by the caller, who began it at `began`, and was not the last.
@@ -57,16 +55,16 @@ class Pump:
         If `began` is None the call was not polled yet, and is expected to be long. `share`: see workers.py. Raises `Trapped`
         or `Killed`; then, and when cancelled, the instance is dead.
         """
-        hungry = began is None or instance.slices > 0
-        self.hungry += hungry
+        resumed = began or 0.0
+        slices = PATIENCE if began is None else 0
+        done, spent = False, 0.0
         try:
-            done, spent, resumed, slices = False, 0.0, began or 0.0, 0 if began else PATIENCE
             while not done:
                 now = budget.spend(spent)
                 spent = 0.0
                 if instance.suspension is not None:
                     slices = 0
-                    await _answer(instance, instance.suspension, server, budget)
+                    await _answer(instance.suspension, server, budget)
                     now = time.monotonic()
                     if now - resumed <= TICK:  # it has not used up its slice yet
                         done, spent = _poll(instance)
@@ -81,20 +79,18 @@ class Pump:
         except BaseException:
             instance.kill()
             raise
-        finally:
-            self.hungry -= hungry
 
 
 def _poll(instance: Instance) -> tuple[bool, float]:
     """Whether the call is over, and the processor time that this took, in seconds."""
+    instance.refresh_deadline()  # ticks went by while it waited
     began = time.thread_time()
     done = instance.poll()
     return done, time.thread_time() - began
 
 
-async def _answer(instance: Instance, suspension: Suspension, server: Server, budget: Budget) -> None:
+async def _answer(suspension: Suspension, server: Server, budget: Budget) -> None:
     result = None
     with anyio.move_on_after(max(0.0, budget.wait_until - time.monotonic())):
         result = await server.serve(suspension.request)
     suspension.resume(server.too_late(suspension.request) if result is None else result)
-    instance.refresh_deadline()

@@ -72,7 +72,8 @@ class _Job:
         """In a worker thread."""
         with self._lock:
             slices = 0
-            self._instance.refresh_deadline()  # ticks went by while it waited for this thread
+            if not self._stopped:  # then the instance may be gone
+                self._instance.refresh_deadline()  # ticks went by while it waited for this thread
             while not self._stopped:
                 began = time.thread_time()
                 if self._instance.poll():

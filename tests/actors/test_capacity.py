@@ -4,12 +4,14 @@ import gc
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+import wasmtime
 from extensions import ECHO
 from programs import ran
 
-from desk.actors.engine.capacity import MAPS_EACH, PROCESS, RESERVE, Capacity, Maps, Process, look
+from desk.actors.engine.capacity import MAPS_EACH, PROCESS, REMEMBERED, RESERVE, Capacity, Maps, Process, look
 from desk.actors.engine.engine import Engine, Program
 from desk.actors.engine.instance import Instance
 from desk.actors.errors import TooManyInstances
@@ -26,7 +28,8 @@ class System:
         self.each = each
         self.other = 0
         self.looks = 0
-        self.process = Process(self._look)
+        self.now = 0.0
+        self.process = Process(self._look, lambda: self.now)
         self.capacity = Capacity(None, self.process)
         self.instances: list[object] = []
 
@@ -65,14 +68,40 @@ def test_what_the_app_takes_counts() -> None:
 
 
 def test_a_refusal_is_not_for_ever() -> None:
-    """When an instance goes there is room for one; when the operator raises the limit, for more."""
+    """When an instance goes there is room for one; when the operator raises the limit, soon for more."""
     system = System(1_600)
     count = system.fill()
     assert system.fill() == count
     system.capacity.release(system.instances.pop())
     assert system.fill() == count
     system.allowed *= 2
+    assert system.fill() == count
+    system.now += REMEMBERED
     assert system.fill() > 1.9 * count
+
+
+def test_a_full_system_is_not_looked_at_for_each_refusal() -> None:
+    """A look takes tens of milliseconds then, and everybody who is refused tries again."""
+    system = System(1_600)
+    system.fill()
+    looks = system.looks
+    for _ in range(100):
+        system.fill()
+    assert system.looks == looks
+
+
+def test_an_instance_that_cannot_be_made_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However far its constructor came."""
+    capacity = Capacity(2)
+    with Engine(()) as engine:
+        program = engine.compile("empty", bytes(wasmtime.wat2wasm("(module)")))
+        for function in ("store_new", "store_context", "epoch_yield", "instantiate"):
+            with monkeypatch.context() as patch:
+                patch.setattr(f"desk.actors.engine.capi.{function}", Mock(side_effect=MemoryError))
+                with pytest.raises(MemoryError):
+                    Instance(engine, program, Limits(), capacity)
+            assert capacity.live == 0
+        assert Instance(engine, program, Limits(), capacity).poll()
 
 
 def test_the_refusal_says_what_to_do() -> None:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypeVar
+from unittest.mock import Mock
 
 import anyio
 import anyio.abc
@@ -23,6 +24,7 @@ import desk.bus.subjects
 import desk.bus.type_base
 from desk.actors.engine.workers import Workers
 from desk.actors.errors import BadReply, Killed, Refused, TooManyInstances, Trapped
+from desk.actors.guest import Guest
 from desk.actors.limits import KIB, MAX_TABLES, MIB, QUANTITY, Limits
 from desk.bus import codec
 from desk.bus.errors import DeadlineExceeded, DeskError
@@ -30,6 +32,7 @@ from desk.bus.mailbox import Mailbox
 from desk.bus.types import InvalidValue, Signature
 from desk.capabilities.codes import Code
 from desk.host import Host
+from desk.traces.log_rate import LogRate
 from desk.traces.tracing import Tracing
 
 PAGE = (ROOT / "docs" / "limits.md").read_text()
@@ -373,6 +376,17 @@ async def test_a_log_line_is_cut(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     """The log says how much is missing."""
     async with greedy(tmp_path, Limits(log_line=3)) as host:
         assert await logged(host, caplog, 1) == ["lin… (1 more bytes)"]
+
+
+def test_lines_that_will_not_be_logged_are_not_looked_at() -> None:
+    """A guest prints 64 KiB of line feeds, on the fiber, where no tick ends it: what is beyond the limit is only counted."""
+    now = Mock(return_value=0.0)
+    rate = LogRate(1, 2, now)
+    guest = Guest(Limits(log_lines=5), rate)
+    guest.write(1, b"a\n" + b"\n" * 65_000 + b"end")
+    assert now.call_count < 20
+    assert [line for _, line in guest.take_lines()] == ["a", ""]
+    assert rate.dropped == 65_001 - 2 + 1
 
 
 @holds("log_lines")

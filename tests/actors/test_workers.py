@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from unittest.mock import Mock
 
 import anyio
 import anyio.lowlevel
@@ -16,7 +17,7 @@ from desk.actors.engine.engine import Engine, Program
 from desk.actors.engine.hostcalls import HostFunction
 from desk.actors.engine.instance import Instance
 from desk.actors.engine.pump import Pump
-from desk.actors.engine.workers import Workers
+from desk.actors.engine.workers import Workers, _Job  # pyright: ignore[reportPrivateUsage]
 from desk.actors.errors import Killed, Trapped
 from desk.actors.limits import Limits
 from desk.bus.pace import Pace
@@ -42,6 +43,7 @@ MODULE = """(module
   (func (export "compute") (result i32) (call $long) (i32.const 7))
   (func (export "ask") (result i32) (call $long) (i32.add (call $wait) (i32.const 1)))
   (func (export "twice") (result i32) (call $long) (drop (call $wait)) (call $long) (call $wait))
+  (func (export "after") (drop (call $wait)) (call $work))
   (func (export "spin") (loop (br 0)))
   (func $deep (export "trap") (call $long) (unreachable))
   (func (export "fail") (call $long) (call $fail)))"""
@@ -256,6 +258,38 @@ async def test_two_guests_compute_at_the_same_time(shop: Shop) -> None:
             tasks.start_soon(shop.call, second, "spin", workers)
             await until(lambda: first.state == second.state == "polling")
             tasks.cancel_scope.cancel()
+
+
+async def test_who_waits_for_an_answer_uses_up_no_slice(shop: Shop) -> None:
+    """Ticks that go by meanwhile are not its own: a short call stays a short one, however long it is answered."""
+
+    class Late(Answers):
+        async def serve(self, request: None, /) -> int:
+            await anyio.sleep(0.05)
+            return 41
+
+    workers, busy, instance = Workers(1), shop.instance(), shop.instance()
+    export = instance.export("after", (), None)
+    assert export is not None
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(shop.call, busy, "spin", workers)
+            await until(lambda: busy.worked > 3)
+            instance.start(export, ())
+            began = time.monotonic()
+            assert not instance.poll()
+            await Pump(Pace(), workers).drive(instance, Late(), Budget(AMPLE, began), AMPLE.share, began)
+            tasks.cancel_scope.cancel()
+    assert (instance.slices, instance.worked) == (0, 0)
+
+
+def test_a_job_that_was_stopped_before_it_began_touches_nothing() -> None:
+    """Its instance may be gone by then."""
+    instance = Mock()
+    job = _Job(Mock(), instance, Mock(), 1)
+    job.stop()
+    assert not job.run()
+    assert instance.mock_calls == []
 
 
 async def test_an_abandoned_host_call_is_possible_from_a_thread(shop: Shop) -> None:

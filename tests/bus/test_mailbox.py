@@ -292,6 +292,21 @@ async def test_a_put_that_was_accepted_has_succeeded_though_the_box_closes_at_on
 # -- what it says of itself
 
 
+async def test_what_is_taken_at_once_is_accepted_whatever_comes_of_it() -> None:
+    """It counts before it is handled, also if an interrupt ends that; what an idle receiver does not take does not."""
+    mailbox = Mailbox("idle")
+
+    def interrupted(envelope: Envelope) -> bool:
+        raise KeyboardInterrupt
+
+    mailbox.on_idle = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        mailbox.offer(letter(1))
+    mailbox.on_idle = lambda envelope: False
+    assert not mailbox.offer(letter(2))
+    assert mailbox.statistics().accepted == 1
+
+
 async def test_it_says_what_it_is() -> None:
     """`repr` has the name, how full it is, who waits, what it accepted, and whether it is closed."""
     mailbox = Mailbox("weather-widget", 2)

@@ -573,6 +573,19 @@ async def test_calling_someone_who_waits_is_a_deadlock_at_once() -> None:
     assert mailbox.statistics().accepted == 0
 
 
+async def test_what_reading_takes_is_counted_for_the_guest() -> None:
+    """Processor time, to be charged to the call; and nothing is read of what the guest may not send."""
+    here = world()
+    facet = here.facet({"bus": ["publish:news.*"]})
+    many = codec.encode([[]] * 10_000)
+    assert await facet.publish(b"news.local", many, GUEST) == 0
+    assert facet.take_spent() > 0
+    assert facet.take_spent() == 0
+    assert await facet.publish(b"other.news", many, GUEST) == -Code.DENIED
+    await ask_error(facet, "ext.other.f", [[]] * 10_000, GUEST)
+    assert facet.take_spent() == 0
+
+
 async def test_a_call_inherits_the_deadline_of_the_turn() -> None:
     """A guest's call ends when its own turn would: `deadline`, and what was asked carries that time."""
     here = world()

@@ -15,6 +15,7 @@ import pytest
 from ledger import Ledger
 from toolbox import build_c, extension
 
+from desk.actors.errors import Killed
 from desk.actors.limits import Limits
 from desk.actors.wasm import with_custom_section
 from desk.host import Host
@@ -124,6 +125,19 @@ async def test_the_same_input_gives_the_same_output_fuel_requests_and_events(ora
     assert calm.fuel > sum(TURNS)
     assert calm.requests == calm.events
     assert len(set(calm.requests)) == len(TURNS)
+
+
+async def test_fuel_is_counted_once(tmp_path: Path) -> None:
+    """A call that was killed by another limit has come to no end: it adds nothing, and not what the one before it used."""
+    limits = Limits(cpu_ms=20)
+    async with Host(cache_dir=tmp_path / "cache", tracing=Tracing.off(), limits=limits) as host:
+        await host.load(NOISE, profile="deterministic")
+        await host.call("noise", "nop")
+        before = host.extensions()[0].statistics.fuel
+        assert before > 0
+        with pytest.raises(Killed):
+            await host.call("noise", "spin")
+        assert host.extensions()[0].statistics.fuel == before
 
 
 async def test_another_seed_gives_another_run(oracle: bytes, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A host before, during and after its `async with`; what loading and granting say to someone who gets them wrong."""
 
 import logging
+import threading
 from pathlib import Path
 
 import anyio
@@ -8,7 +9,8 @@ import pytest
 from extensions import ECHO, relay
 from toolbox import extension
 
-from desk.actors.errors import Killed
+from desk.actors.engine.instance import Instance
+from desk.actors.errors import Killed, Trapped
 from desk.actors.limits import Limits
 from desk.bus import codec
 from desk.host import Host
@@ -69,6 +71,28 @@ async def test_closing_a_host_ends_a_load_in_progress(tmp_path: Path) -> None:
             tasks.start_soon(load, host)
             await anyio.sleep(0.5)
     assert len(outcome) == 1
+
+
+async def test_a_large_module_is_instantiated_in_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copying megabytes of initial data is nothing for the event loop; the extension does not notice, nor after a crash."""
+    monkeypatch.setattr("desk.actors.runner.LARGE", 0)
+    threads: list[bool] = []
+    poll = Instance.poll
+
+    def watched(self: Instance) -> bool:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return poll(self)
+
+    async with Host(cache_dir=tmp_path / "cache", tracing=Tracing.off()) as host:
+        monkeypatch.setattr(Instance, "poll", watched)
+        await host.load(ECHO)
+        assert not any(threads)
+        assert await host.call("echo", "add", 1, 2) == 3
+        with pytest.raises(Trapped):
+            await host.call("echo", "trap")
+        threads.clear()
+        assert await host.call("echo", "add", 1, 2) == 3
+        assert (threads[0], threads[-1]) == (False, True)
 
 
 async def test_a_guest_that_never_starts_is_killed(tmp_path: Path) -> None:

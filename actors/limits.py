@@ -58,7 +58,7 @@ class Limits:
     """Wall time of one message, from the moment the actor takes it, waiting for capabilities included. Then it is killed."""
 
     cpu_ms: int = 2_000
-    """Processor time inside the guest for one message, beyond its first slice. Then it is killed: others want it, too."""
+    """Processor time for one message, but for a first slice in the event loop. Then it is killed: others want it, too."""
 
     fuel: int = 10_000_000_000
     """About as many wasm instructions of one message, in the profile `deterministic`; then it is killed. A few seconds of

@@ -2,8 +2,8 @@
 
 Two limits hold for all of a call. The *wall* deadline is for whoever waits for the guest. What the guest itself waits for is cut
 short a little before, and answered as too late: a slow peer is no reason to kill the one who asked it. The *CPU* budget is
-for everyone else: processor time spent inside the guest, beyond the first slice. A hungry guest yields once a tick, so a
-kill is about a tick late; with more of them than cores, one turn of all.
+for everyone else: processor time spent inside the guest, but for a first slice in the event loop, and reading what it sends.
+A hungry guest yields once a tick, so a kill is a tick or two late.
 """
 
 import time

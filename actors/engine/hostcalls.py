@@ -4,7 +4,7 @@ A host function is a value, `HostFunction`: its name, its wasm type, and the Pyt
 kinds, and the rule for both is that *no user code runs on the fiber*: the stack there is small, a Python exception that
 escapes would be lost, and a deep recursion would abort the process.
 
-* a **sync** function copies a few bytes and returns: `read`, `reply`, `log`, the clock. It runs on the fiber.
+* a **sync** function copies bytes, within a limit, and returns: `read`, `reply`, `log`, the clock. It runs on the fiber.
 * a **suspending** function runs in two halves: `prepare` copies the request out of the guest's memory, on the fiber; then
   the fiber stays suspended while the event loop does the work, and `Suspension.resume` gives the answer.
 

@@ -8,7 +8,7 @@ cost of a call of 15 µs. So the ticker only *looks* now and then, and ticks whi
     somebody polls                      look again after `TICK`
     the same poll, or the one after     tick, and look again after `TICK`
 
-The first slice of an endless loop lasts `LOOK` and three ticks at most, all others one tick.
+The first slice of an endless loop lasts `LOOK` and three ticks at most, all others a tick or two.
 
 It must not outlive its engine: `stop` joins it before the engine may go, at the latest when the interpreter exits.
 
@@ -27,7 +27,7 @@ from typing import Protocol
 from desk.actors.errors import EngineUnusable
 
 TICK = 0.001
-"""Seconds between epochs: the longest slice a hungry guest gets, and the precision of a kill."""
+"""Seconds between epochs: the slice of a hungry guest after its first, and the precision of a kill."""
 
 LOOK = 0.005
 """Seconds between two looks: what the first slice of a guest may take, beyond a tick or two."""

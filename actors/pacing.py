@@ -6,7 +6,7 @@ slice, which is long before the ticker notices.
 
     new     nothing is known: in the event loop, unless some guest computes for long just now; there may be many of its kind
     quick   its last call was over soon, or asked for something: in the event loop
-    long    it was not: in a worker thread from the beginning, until it is quick there
+    long    its last call used up slices, or a few in a row took long: in a worker thread, until it is quick there
 """
 
 from typing import Literal, TypeAlias
@@ -14,25 +14,33 @@ from typing import Literal, TypeAlias
 Expected: TypeAlias = Literal["new", "quick", "long"]
 
 SOON = 0.002
-"""Seconds. More in one slice, in the event loop, is long."""
+"""Seconds. A first slice in the event loop that takes more comes late."""
 
+# The system may take the processor away in the middle of a short call. So there is some patience:
 CUT = 1
-"""Slices of a quick call in the event loop that may be over before it is: the system may take the processor away meanwhile."""
+"""slices that a quick call may use up in the event loop,"""
+LATE = 2
+"""and so many in a row that come late."""
 
 
 class Pacing:
     """What is expected of one extension's next call. It outlives its instances."""
 
-    __slots__ = ("expected",)
+    __slots__ = ("_late", "expected")
 
     def __init__(self) -> None:
         self.expected: Expected = "new"
+        self._late = 0
 
     def begins_here(self, computing: int) -> bool:
-        """Whether the first slice is for the event loop; `computing` is how many guests are with the workers."""
+        """Whether the first slice is for the event loop; `computing` is how many guests want more than a slice just now."""
         return self.expected == "quick" or (self.expected == "new" and not computing)
 
     def learn(self, slices: int, first: float | None) -> None:
         """A call is over that used up so many slices. `first`: seconds of its first, None if that was in a worker thread."""
-        quick = slices == 0 if first is None else slices <= CUT and first < SOON
+        if first is None:
+            quick = slices == 0
+        else:
+            self._late = self._late + 1 if first >= SOON else 0
+            quick = slices <= CUT and self._late <= LATE
         self.expected = "quick" if quick else "long"

@@ -98,7 +98,7 @@ class Runner:
     @property
     def begins_here(self) -> bool:
         """Whether the first slice of its next call is for the event loop."""
-        return self.pacing.begins_here(self.pump.workers.guests)
+        return self.pacing.begins_here(self.pump.computing)
 
     def begin(
         self,

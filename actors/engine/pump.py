@@ -49,6 +49,11 @@ class Pump:
         self.pace = pace
         self.workers = workers
 
+    @property
+    def computing(self) -> int:
+        """Guests that have used up a slice and want more, wherever."""
+        return self.pace.hungry + self.workers.guests
+
     async def drive(self, instance: Instance, server: Server, budget: Budget, share: int, began: float | None) -> None:
         """Poll until the call is over. The first poll was done by the caller, who began it at `began`, and was not the last.
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from desk.actors.pacing import CUT, SOON, Pacing
+from desk.actors.pacing import CUT, LATE, SOON, Pacing
 
 
 def after(*calls: tuple[int, float | None]) -> str:
@@ -20,7 +20,9 @@ def after(*calls: tuple[int, float | None]) -> str:
         (((0, 0.0001),), "quick"),
         (((CUT, 0.0001),), "quick"),  # cut by chance
         (((CUT + 1, 0.0001),), "long"),
-        (((0, SOON),), "long"),  # over before a tick came, but too late for the event loop
+        (((0, SOON),) * LATE, "quick"),
+        (((0, SOON),) * (LATE + 1), "long"),  # over before a tick came, but too late for the event loop
+        (((0, SOON),) * LATE + ((0, 0.0001),) + ((0, SOON),) * LATE, "quick"),
         (((0, None),), "quick"),
         (((1, None),), "long"),
         (((5, 0.1), (0, None)), "quick"),

@@ -1,8 +1,8 @@
 """Threads for guests that compute for long: the event loop is free meanwhile, and several cores compute at once.
 
 A guest runs without Python's lock, so threads help here. A hop there and back costs about 0.1 ms, which is why only those
-go that have used up some slices in the event loop, or did so in their last call. A worker runs one slice after another, and comes back when the call is over,
-when the guest asks for something, and when a limit, a cancellation or its share says so.
+go that have used up some slices in the event loop, or did so in their last call. A worker runs one slice after another,
+and comes back when the call is over, when the guest asks for something, and when a limit, a cancellation or its share says so.
 
 *Shares.* If more guests want to compute than there are workers, each gets `share` slices in its turn, in the order in which
 they came. A guest with twice the share of another gets twice the processor time. A call that has not had a slice yet does not

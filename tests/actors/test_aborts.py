@@ -390,7 +390,9 @@ for name in ("now", "wait") * 50:
         print("lost")
 print("end")
 """
-    check(tmp_path, control, ABORT, ours, "end\n", "callback must be set")
+    end = ended(tmp_path, CONTROL + control)  # an abort, or in Python 3.13 a crash on the way to it
+    assert end.status in CRASH, end
+    assert ran(tmp_path, OURS + ours) == "end\n"
 
 
 def test_memory_after_its_instance(tmp_path: Path) -> None:

@@ -65,8 +65,8 @@ def _fail(guest: Guest, code: int, pointer: int, length: int) -> None:
 
 
 def _log(guest: Guest, level: int, pointer: int, length: int) -> None:
-    text = guest.memory.read(pointer, min(length, guest.limits.log_line + 1))
-    guest.log(min(level, 4), text)
+    text = guest.memory.read(pointer, min(length, guest.limits.log_line))
+    guest.log(min(level, 4), text, length)
 
 
 def _context(guest: Guest) -> int:

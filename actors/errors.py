@@ -91,10 +91,11 @@ class GuestFailed(ExtensionError):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame of a wasm backtrace, innermost first; `offset` is the byte offset in the module."""
+    """One frame of a wasm backtrace, innermost first. `function` is the guest's own word for it, printable and cut."""
 
     function: str
     offset: int
+    """In bytes, in the module."""
 
     def __str__(self) -> str:
         """`name @ 0x1f3`, as wasm tools print it."""

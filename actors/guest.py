@@ -119,8 +119,11 @@ class Guest:
 
     # -- text the guest says
 
-    def log(self, level: int, text: bytes) -> None:
-        """Collect one line, cut at the limit; beyond `log_lines` of one call, or `log_rate`, they are only counted."""
+    def log(self, level: int, text: bytes, length: int) -> None:
+        """Collect one line, the beginning of `length` bytes, cut at the limit.
+
+        Beyond `log_lines` of one call, or `log_rate`, lines are only counted.
+        """
         self._logged += 1
         if self._logged > self.limits.log_lines:
             self._rate.dropped += 1
@@ -131,8 +134,8 @@ class Guest:
             self._rate.dropped += 1
             return
         line = text[: self.limits.log_line].decode("utf-8", "replace")
-        if len(text) > self.limits.log_line:
-            line += f"… ({len(text) - self.limits.log_line} more bytes)"
+        if length > self.limits.log_line:
+            line += f"… ({length - self.limits.log_line:,} more bytes)"
         self.lines.append((level, line))
 
     def write(self, stream: int, data: bytes) -> None:
@@ -144,14 +147,14 @@ class Guest:
         room = max(0, self.limits.log_lines - self._logged)
         *lines, rest = (bytes(self._partial.get(stream, b"")) + data).split(b"\n", room)
         for line in lines:
-            self.log(level, line)
+            self.log(level, line, len(line))
         beyond = rest.count(b"\n")
         if beyond:
             self._logged += beyond
             self._rate.dropped += beyond
             rest = rest[rest.rindex(b"\n") + 1 :]
         if len(rest) > self.limits.log_line:  # one endless line must not collect in memory
-            self.log(level, rest)
+            self.log(level, rest, len(rest))
             rest = b""
         self._partial[stream] = bytearray(rest)
 
@@ -165,7 +168,7 @@ class Guest:
         if over:
             for stream, rest in self._partial.items():
                 if rest:
-                    self.log(INFO if stream == 1 else WARN, bytes(rest))
+                    self.log(INFO if stream == 1 else WARN, bytes(rest), len(rest))
             self._partial.clear()
             self._note()
         lines, self.lines = self.lines, []

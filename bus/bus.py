@@ -39,6 +39,9 @@ MAX_ARGUMENT = 16 << 20
 DEAD_LETTERS_KEPT, DEAD_BYTES_KEPT = 1_000, 16 << 20
 """The oldest dead letters are forgotten beyond so many, or so many bytes of payload; `statistics().dead` goes on counting."""
 
+REASON_KEPT = 4_096
+"""Characters of a dead letter's reason: a guest may have had a say in it."""
+
 _ROUTES_CACHED = 4_096
 """Subjects whose subscribers are remembered. Forgotten all at once: they are cheap to find again."""
 
@@ -235,7 +238,7 @@ class Bus:
         except BaseException:
             reply.abandon()
             if reply.error is not None:  # it failed, and at the same moment the one to be told was cancelled
-                self._keep(DeadLetter(envelope, mailbox.name, f"failed: {reply.error}"))
+                self._keep(envelope, mailbox.name, f"failed: {reply.error}")
             raise
         return reply.result()
 
@@ -255,12 +258,12 @@ class Bus:
     def bury(self, envelope: Envelope, receiver: str, reason: str, error: Exception | None = None) -> None:
         """An accepted envelope was not handled: its requester is told, or if nobody waits it goes to the dead letters."""
         if envelope.reply is None or not envelope.reply.fail(error or Unavailable(f"{receiver} {reason}")):
-            self._keep(DeadLetter(envelope, receiver, reason))
+            self._keep(envelope, receiver, reason)
 
-    def _keep(self, letter: DeadLetter) -> None:
+    def _keep(self, envelope: Envelope, receiver: str, reason: str) -> None:
         self._dead += 1
-        self.dead_letters.append(letter)
-        self._dead_bytes += letter.envelope.size
+        self.dead_letters.append(DeadLetter(envelope, receiver, reason[:REASON_KEPT]))
+        self._dead_bytes += envelope.size
         while len(self.dead_letters) > DEAD_LETTERS_KEPT or self._dead_bytes > DEAD_BYTES_KEPT:
             self._dead_bytes -= self.dead_letters.popleft().envelope.size
 

@@ -94,6 +94,12 @@ class Host:
         `providers` replaces the standard capabilities. `audit` is called with every decision. `tracing` defaults to what
         `OTEL_*` variables say. `cache_dir` keeps compiled modules (`default_cache_dir()`); `cache=False` keeps none.
         """
+        for given, kind in ((limits, Limits), (compile_limits, CompileLimits)):
+            # It comes from untyped code, too.
+            if given is not None and not isinstance(given, kind):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise TypeError(
+                    f"expected {kind.__name__}(...), with what differs from the defaults; not {given!r:.80}"
+                )
         self.limits = limits or Limits()
         self._compile_limits = compile_limits
         self._capacity = Capacity(max_instances)

@@ -57,7 +57,7 @@ class Terms:
         # It comes from untyped code, too.
         if self.limits is not None and not isinstance(self.limits, Limits):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"limits is a Limits, as in Limits(memory=1 << 20); not {self.limits!r:.80}")
-        if self.profile is not None and self.profile not in PROFILES:
+        if self.profile is not None and (not isinstance(self.profile, str) or self.profile not in PROFILES):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ValueError(f"there is no profile {self.profile!r:.80}; known: {', '.join(PROFILES)}")
         if type(self.seed) is not int:
             raise TypeError(f"seed is an integer, not {self.seed!r:.80}")

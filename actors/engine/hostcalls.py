@@ -10,6 +10,9 @@ escapes would be lost, and a deep recursion would abort the process.
 
 A callback cannot be told whose it is, so whoever polls says so in a per-thread variable, `current`.
 
+A guest that calls host functions all the time takes Python's lock at once again whenever it gave it up, and the ticker does
+not get it: so each sync callback looks at the clock, and ends a slice that has lasted too long.
+
 A callback must not raise. What goes wrong becomes a trap of the guest with the exception's text; a `BaseException` that is
 not an `Exception` (Ctrl-C arriving in a callback) is kept and raised again right after the poll.
 """
@@ -19,6 +22,7 @@ import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 import wasmtime
@@ -82,6 +86,13 @@ class Polled:
     """Set while the guest waits in a suspending host function."""
     interrupt: BaseException | None = None
     """What could not be raised in a callback, and is to be raised after the poll."""
+    fault: str | None = None
+    """What a host function refused, for which the guest traps."""
+    until = float("inf")
+    """When the slice is over, on `time.monotonic()`'s clock, for a guest that calls host functions all the time."""
+
+    def cut_short(self) -> None:
+        """End the slice as soon as the guest runs again."""
 
 
 class _Thread:
@@ -156,14 +167,18 @@ def _sync(host: HostFunction) -> Any:
 
     def callback(env: Any, caller: Any, raw: int, count: Any) -> int:
         try:
+            polled = here.thread.polled
             try:
                 memory = slots.from_address(raw)
-                value = function(here.thread.polled.guest, *arguments(memory))
+                value = function(polled.guest, *arguments(memory))
                 if give is not None:
                     give(memory, 0, value & mask)
+                if monotonic() > polled.until:
+                    polled.cut_short()
                 return 0
             except GuestFault as fault:
-                return new_trap(str(fault))
+                polled.fault = str(fault)
+                return new_trap(polled.fault)
         except BaseException as error:
             here.thread.polled.interrupt = here.thread.polled.interrupt or error
             return capi.trap_new(*_OURS)
@@ -185,6 +200,7 @@ def _suspending(host: HostFunction) -> Any:
                 request = prepare(polled.guest, *arguments(slots.from_address(args)))
                 polled.suspension = Suspension(host, request, results)
             except GuestFault as fault:
+                here.thread.polled.fault = str(fault)
                 pointer(trap).value = new_trap(str(fault))
         except BaseException as error:
             here.thread.polled.interrupt = here.thread.polled.interrupt or error

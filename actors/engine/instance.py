@@ -18,6 +18,7 @@ A trap leaves the guest's memory half changed: the instance is dead, and the act
 
 import ctypes
 import struct
+import time
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -39,6 +40,12 @@ _ARRAYS: dict[str, Any] = {
     "f32": ctypes.c_float,
     "f64": ctypes.c_double,
 }
+
+SLICE = 2
+"""Ticks until the deadline of a slice: this one, of which some is over, and a whole one."""
+
+CHAT = 0.003
+"""Seconds of a slice after which a guest that calls host functions is stopped in the next: no tick might come for it."""
 
 _PAYLOAD = 8
 """Where in a `wasmtime_val_t` the number is; the kind is in byte 0."""
@@ -113,6 +120,8 @@ class Instance(Polled):
         self._result = ctypes.create_string_buffer(capi.VAL_SIZE)
         self._result_pointer = ctypes.addressof(self._result)
         self._export: Export | None = None
+        self.chatty = False
+        """Whether its last slice was spent with host functions, and cut short for it."""
         self.polls = 0
         self.slices = 0
         """How many slices the call in progress, or the last one, has used up."""
@@ -191,7 +200,7 @@ class Instance(Polled):
         A deadline left from before the last tick would yield at the first check.
         """
         self._armed_at = self.ticker.ticks
-        capi.set_epoch_deadline(self._context, 2)
+        capi.set_epoch_deadline(self._context, SLICE)
 
     def poll(self) -> bool:
         """Run the guest for one slice, in any thread. True when the call is over; then ask `result`.
@@ -207,6 +216,8 @@ class Instance(Polled):
         self.state = "polling"
         thread.polled = self
         self.polls += 1
+        self.chatty = False
+        self.until = time.monotonic() + CHAT
         ticker.polling.add(self)
         try:
             if ticker.parked:
@@ -231,9 +242,19 @@ class Instance(Polled):
         trap, error = self._outcome
         if trap or error:
             self.kill()
-            raise traps.from_trap(trap) if trap else traps.from_error(error or 0)
+            raise traps.from_trap(trap) if trap else traps.from_error(error or 0, self.fault)
         self.state = "idle"
         return True
+
+    def cut_short(self) -> None:
+        """From a callback: end the slice at the next check. All that run now are; they get another slice.
+
+        A nearer deadline would not do: the guest's code has it in a register, and looks it up again only when it has passed.
+        """
+        self.chatty = True
+        self.until = float("inf")  # once is enough
+        for _ in range(SLICE):
+            self.ticker.tick()
 
     def result(self) -> int | float | None:
         """The wasm result of the call that `poll` has finished, integers unsigned; None for an export without one."""

@@ -108,6 +108,11 @@ class Ticker:
             self._thread.start()
         self._wake.set()
 
+    def tick(self) -> None:
+        """Move the epoch. Safe in any thread: if two count as one, it has still moved."""
+        self.ticks += 1
+        self._increment()
+
     def _run(self) -> None:
         while not self._stopping:
             self._wake.wait()
@@ -126,6 +131,5 @@ class Ticker:
             time.sleep(TICK if seen or not idle else LOOK)
             now = {id(each): each.polls for each in tuple(self.polling)}
             if any(polls - seen.get(one, -2) <= 1 for one, polls in now.items()):
-                self.ticks += 1
-                self._increment()
+                self.tick()
             seen, idle = now, 0 if now else idle + 1

@@ -80,7 +80,7 @@ class _Job:
                     return True
                 self._budget.spend(time.thread_time() - began)
                 slices += 1
-                if self._instance.suspension is not None:
+                if self._instance.suspension is not None or self._instance.chatty:
                     break
                 if slices >= self._slices and self._workers.crowded:
                     break

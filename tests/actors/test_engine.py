@@ -185,6 +185,37 @@ def test_a_wasm_trap_is_typed_and_has_a_backtrace(
     assert fixture.call(fixture.instance(), "count", "", "i32") == 1
 
 
+def test_what_wasmtime_would_say_is_never_asked_for(fixture: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would demangle the names of a backtrace, and a short name may stand for one that fills the memory."""
+    monkeypatch.setattr(wasmtime.Trap, "message", property(lambda self: pytest.fail("asked for a trap's message")))
+    monkeypatch.setattr(wasmtime.WasmtimeError, "__str__", lambda self: pytest.fail("asked for an error's message"))
+    with pytest.raises(Trapped, match="divide by zero") as trapped:
+        fixture.call(fixture.instance(), "divide", "i32", "i32", 0)
+    assert trapped.value.code == "integer_division_by_zero"
+    with pytest.raises(Trapped, match=r"outside the guest's memory") as faulty:
+        fixture.call(fixture.instance(), "length", "i32 i32", "i32", 65_536, 1)
+    assert (faulty.value.code, len(faulty.value.frames)) == ("host_error", 1)
+
+
+def test_names_in_a_backtrace_are_cut_and_printable() -> None:
+    """They are the guest's own words, of any length, and end in logs and terminals."""
+    name = "\\1b[2JOWNED\\0a" + "x" * 100_000
+    text = f'(module (memory (export "memory") 1) (func (@name "{name}") (export "f") (unreachable)))'
+    with Engine(()) as engine:
+        instance = Instance(engine, engine.compile("named", bytes(wasmtime.wat2wasm(text))), Limits())
+        while not instance.poll():
+            pass
+        export = instance.export("f", (), None)
+        assert export is not None
+        instance.start(export, ())
+        with pytest.raises(Trapped) as caught:
+            instance.poll()
+    assert str(caught.value).isprintable() or "\n    at " in str(caught.value)
+    (frame,) = caught.value.frames
+    assert frame.function.startswith("\\x1b[2JOWNED\\nxxx")
+    assert len(frame.function) < 300
+
+
 def test_state_lives_as_long_as_the_instance(fixture: Fixture) -> None:
     """Globals survive from call to call, and two instances share nothing."""
     first, second = fixture.instance(), fixture.instance()

@@ -470,3 +470,31 @@ async def test_a_compiler_that_is_killed_fails_by_name(tmp_path: Path, monkeypat
         assert [each.name for each in host.extensions()] == ["good"]
         await host.load(bad('"f": (params: [], ret: i32)', '(func (export "f") (result i32) (i32.const 3))'))
         assert await host.call("bad", "f") == 3
+
+
+# -- host functions
+
+
+async def test_one_that_copies_megabytes_all_the_time_lets_others_run(cache: Path) -> None:
+    """No tick comes while it keeps taking Python's lock, so the host functions themselves end its slice."""
+    copies = bad(
+        '"copy": (params: [])',
+        '(func (export "copy") (loop (call $reply (i32.const 0) (i32.const 4194304)) (br 0)))',
+        memory="64",
+    )
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await anyio.lowlevel.checkpoint()
+
+    async with hosting(cache, copies, Limits(cpu_ms=300)) as host, anyio.create_task_group() as tasks:
+        tasks.start_soon(count)
+        await anyio.lowlevel.checkpoint()
+        before = turns
+        with pytest.raises(Killed, match="cpu_ms"):
+            await host.call("bad", "copy")
+        assert turns - before > 20
+        tasks.cancel_scope.cancel()

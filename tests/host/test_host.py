@@ -190,7 +190,7 @@ async def test_log_lines_go_to_logging_with_harmless_text(cache: Path, caplog: p
             await host.call("echo", "say", 99, b"x" * 50)
     assert [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "desk.ext.echo"] == [
         ("WARNING", "red: \\x1b[31m"),
-        ("ERROR", "x" * 20 + "… (1 more bytes)"),
+        ("ERROR", "x" * 20 + "… (30 more bytes)"),
     ]
 
 

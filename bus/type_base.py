@@ -14,11 +14,13 @@ before it while an error passes through, so that a value without faults pays not
 """
 
 import difflib
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Literal, TypeAlias
 
 from desk.bus import codec
+from desk.bus.cbor_items import MAX_ITEMS
 from desk.bus.codec import MAX_SIZE, CodecError
 from desk.bus.errors import DeskError
 from desk.bus.ron import Pos
@@ -31,6 +33,15 @@ Lowered: TypeAlias = int | float | bytes
 
 Raw: TypeAlias = Lowered | bytearray | memoryview
 """What `lift` takes: as `Lowered`; the bytes may still lie in a buffer, and numbers may be signed or not."""
+
+
+class _Room(threading.local):
+    left = 0
+
+
+room = _Room()
+"""How many missing fields of records may still be filled in, in the message that this thread converts. One byte of a message can
+be a record that leaves out thousands, so they are bounded as the items that are there."""
 
 
 _CONTAINERS: Mapping[type, str] = {list: "list", tuple: "tuple", dict: "map", set: "set"}
@@ -88,6 +99,7 @@ class Type(ABC):
 
     def check(self, value: object, path: str = "value") -> None:
         """Raise `InvalidValue` if `value` is not of this type, or no message can carry it. Of any size, and not encoded."""
+        room.left = MAX_ITEMS
         try:
             codec.check(self.to_wire(value))
         except InvalidValue as error:
@@ -131,10 +143,12 @@ class Type(ABC):
 
     def to_raw(self, value: object, max_size: int) -> Lowered:
         """As `lower`, with a relative path, and with `CodecError` for what no message has a form for."""
+        room.left = MAX_ITEMS
         return codec.encode(self.to_wire(value), max_size=max_size)
 
     def from_raw(self, raw: Raw, max_size: int) -> object:
         """As `lift`, with a relative path, and with `CodecError` for bytes that are no message."""
+        room.left = MAX_ITEMS
         return self.from_wire(codec.decode(self.payload(raw, max_size), max_size=max_size))
 
     def payload(self, raw: Raw, max_size: int) -> bytes | bytearray | memoryview:

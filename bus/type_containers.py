@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Never, TypeAlias, cast
 
+from desk.bus.cbor_items import MAX_ITEMS
 from desk.bus.codec import MAX_DEPTH, path_step
-from desk.bus.type_base import InvalidValue, Type, TypeSyntaxError, describe, did_you_mean
+from desk.bus.type_base import InvalidValue, Type, TypeSyntaxError, describe, did_you_mean, room
 
 _FIELD_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]{0,63}")
 
@@ -167,6 +168,10 @@ class Record(Type):
                 absent += 1
             else:
                 raise InvalidValue(path_step(name), str(dict(self.fields)[name]), "nothing: the field is missing")
+        if absent:
+            room.left -= absent
+            if room.left < 0:
+                raise InvalidValue("", f"records that leave out {MAX_ITEMS:,} fields in all, at most", "more")
         if len(given) + absent != len(converted):
             self._refuse_unknown(given)
         return converted

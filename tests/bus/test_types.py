@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desk.bus import ron
+from desk.bus import codec, ron
 from desk.bus.cbor_items import MAX_ITEMS
 from desk.bus.codec import MAX_DEPTH, MAX_SIZE, CodecError, encode
 from desk.bus.types import (
@@ -438,6 +438,18 @@ def test_items_of_json_are_bounded(item: object, gap: str) -> None:
         JSON.lift(spaced(larger), max_size=4 * MAX_SIZE)
     with pytest.raises(InvalidValue, match="more than 131,072 items"):
         JSON.lower(larger, max_size=4 * MAX_SIZE)
+
+
+def test_missing_fields_are_bounded_as_items_are() -> None:
+    """One byte is a record that leaves all its fields out, and each of them is a None in its place."""
+    sparse = ListOf(Record(tuple((f"f{i}", OptionOf(I32)) for i in range(64))))
+    most = MAX_ITEMS // 64
+    for _ in range(2):  # each message anew
+        assert sparse.lift(codec.encode([{}] * most)) == [dict.fromkeys(f"f{i}" for i in range(64))] * most
+        with pytest.raises(InvalidValue, match=r"value\[2048\]: expected records that leave out 131,072 fields"):
+            sparse.lift(codec.encode([{}] * (most + 1)))
+        with pytest.raises(InvalidValue):
+            sparse.lower([{}] * (most + 1))
 
 
 def test_keys_of_json_are_items() -> None:

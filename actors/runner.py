@@ -98,7 +98,8 @@ class Runner:
     @property
     def begins_here(self) -> bool:
         """Whether the first slice of its next call is for the event loop."""
-        return self.pacing.begins_here(self.pump.computing)
+        pacing = self.pacing
+        return pacing.expected == "quick" or pacing.begins_here(self.pump.computing)  # nearly all are quick
 
     def begin(
         self,

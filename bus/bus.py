@@ -151,8 +151,11 @@ class Bus:
             if subscription.cancelled:
                 continue
             try:
-                if not self._offer(subscription.mailbox, envelope):
-                    await subscription.mailbox.put(envelope, self._count_delivery)
+                mailbox = subscription.mailbox
+                self._delivered += 1  # before it is handled, as it counts for a mailbox
+                if not mailbox.offer(envelope):
+                    self._delivered -= 1
+                    await mailbox.put(envelope, self._count_delivery)
                 receivers += 1
             except Unavailable:
                 continue  # stopped while we waited: as if it had not been there
@@ -221,8 +224,11 @@ class Bus:
             envelope = Envelope(next(self._ids), subject, payload, origin, traceparent, reply, limit)
             if self._tracing.on:
                 span.set(names.MESSAGE_ID, str(envelope.id))
-            taken = (limit is None or limit > began) and self._offer(service.mailbox, envelope)
-            if taken and reply.settled:  # the receiver was idle, and has answered already
+            self._delivered += 1  # before it is handled, as it counts for a mailbox
+            taken = (limit is None or limit > began) and service.mailbox.offer(envelope)
+            if not taken:
+                self._delivered -= 1
+            elif reply.settled:  # the receiver was idle, and has answered already
                 return reply.result()
             given = float("inf") if limit is None else max(0.0, limit - began)
             with anyio.move_on_after(given):
@@ -241,14 +247,6 @@ class Bus:
                 self._keep(envelope, mailbox.name, f"failed: {reply.error}")
             raise
         return reply.result()
-
-    def _offer(self, mailbox: Mailbox, envelope: Envelope) -> bool:
-        """Let an idle receiver take it at once. It counts as delivered before it is handled, as it does for the mailbox."""
-        self._delivered += 1
-        if mailbox.offer(envelope):
-            return True
-        self._delivered -= 1
-        return False
 
     def _count_delivery(self) -> None:
         self._delivered += 1

@@ -10,9 +10,6 @@ escapes would be lost, and a deep recursion would abort the process.
 
 A callback cannot be told whose it is, so whoever polls says so in a per-thread variable, `current`.
 
-A guest that calls host functions all the time takes Python's lock at once again whenever it gave it up, and the ticker does
-not get it: so each sync callback looks at the clock, and ends a slice that has lasted too long.
-
 A callback must not raise. What goes wrong becomes a trap of the guest with the exception's text; a `BaseException` that is
 not an `Exception` (Ctrl-C arriving in a callback) is kept and raised again right after the poll.
 """
@@ -22,7 +19,6 @@ import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import monotonic
 from typing import Any
 
 import wasmtime
@@ -88,11 +84,9 @@ class Polled:
     """What could not be raised in a callback, and is to be raised after the poll."""
     fault: str | None = None
     """What a host function refused, for which the guest traps."""
-    until = float("inf")
-    """When the slice is over, on `time.monotonic()`'s clock, for a guest that calls host functions all the time."""
 
-    def cut_short(self) -> None:
-        """End the slice as soon as the guest runs again."""
+    def copied(self) -> None:
+        """A host function has copied much, and held Python's lock meanwhile."""
 
 
 class _Thread:
@@ -167,18 +161,15 @@ def _sync(host: HostFunction) -> Any:
 
     def callback(env: Any, caller: Any, raw: int, count: Any) -> int:
         try:
-            polled = here.thread.polled
             try:
                 memory = slots.from_address(raw)
-                value = function(polled.guest, *arguments(memory))
+                value = function(here.thread.polled.guest, *arguments(memory))
                 if give is not None:
                     give(memory, 0, value & mask)
-                if monotonic() > polled.until:
-                    polled.cut_short()
                 return 0
             except GuestFault as fault:
-                polled.fault = str(fault)
-                return new_trap(polled.fault)
+                here.thread.polled.fault = str(fault)
+                return new_trap(str(fault))
         except BaseException as error:
             here.thread.polled.interrupt = here.thread.polled.interrupt or error
             return capi.trap_new(*_OURS)

@@ -45,7 +45,7 @@ SLICE = 2
 """Ticks until the deadline of a slice: this one, of which some is over, and a whole one."""
 
 CHAT = 0.003
-"""Seconds of a slice after which a guest that calls host functions is stopped in the next: no tick might come for it."""
+"""Seconds from the first large copy of a slice to its end, if another one comes then: no tick might."""
 
 _PAYLOAD = 8
 """Where in a `wasmtime_val_t` the number is; the kind is in byte 0."""
@@ -121,7 +121,8 @@ class Instance(Polled):
         self._result_pointer = ctypes.addressof(self._result)
         self._export: Export | None = None
         self.chatty = False
-        """Whether its last slice was spent with host functions, and cut short for it."""
+        """Whether its last slice was spent with copying, and cut short for it."""
+        self.until = 0.0
         self.polls = 0
         self.slices = 0
         """How many slices the call in progress, or the last one, has used up."""
@@ -217,7 +218,7 @@ class Instance(Polled):
         thread.polled = self
         self.polls += 1
         self.chatty = False
-        self.until = time.monotonic() + CHAT
+        self.until = 0.0
         ticker.polling.add(self)
         try:
             if ticker.parked:
@@ -246,15 +247,19 @@ class Instance(Polled):
         self.state = "idle"
         return True
 
-    def cut_short(self) -> None:
-        """From a callback: end the slice at the next check. All that run now are; they get another slice.
+    def copied(self) -> None:
+        """From a callback: end the slice at the next check, if it has lasted long.
 
-        A nearer deadline would not do: the guest's code has it in a register, and looks it up again only when it has passed.
+        A guest that has megabytes copied all the time takes Python's lock at once again whenever it gave it up, and the
+        ticker does not get it. So this is its tick; all that run now get another slice. A nearer deadline would not do: the
+        guest's code has it in a register, and looks it up again only when it has passed.
         """
-        self.chatty = True
-        self.until = float("inf")  # once is enough
-        for _ in range(SLICE):
-            self.ticker.tick()
+        now = time.monotonic()
+        self.until = self.until or now + CHAT
+        if now >= self.until and not self.chatty:
+            self.chatty = True
+            for _ in range(SLICE):
+                self.ticker.tick()
 
     def result(self) -> int | float | None:
         """The wasm result of the call that `poll` has finished, integers unsigned; None for an export without one."""

@@ -4,7 +4,10 @@ import ctypes
 from typing import Any
 
 from desk.actors.engine import capi
-from desk.actors.engine.hostcalls import GuestFault
+from desk.actors.engine.hostcalls import GuestFault, current
+
+MUCH = 1 << 16
+"""Bytes of one copy from which on whoever is polled is told."""
 
 
 class Memory:
@@ -38,7 +41,10 @@ class Memory:
         end = pointer + length
         if end > self._size:
             self._check_again(pointer, length)
-        return self._bytes[pointer:end]
+        data: bytes = self._bytes[pointer:end]
+        if length > MUCH:
+            current.thread.polled.copied()
+        return data
 
     def write(self, pointer: int, data: bytes) -> None:
         """Put `data` at `pointer` (unsigned)."""
@@ -46,6 +52,8 @@ class Memory:
         if end > self._size:
             self._check_again(pointer, len(data))
         self._view[pointer:end] = data
+        if len(data) > MUCH:
+            current.thread.polled.copied()
 
     def _check_again(self, pointer: int, length: int) -> None:
         if not self._context:

@@ -74,9 +74,7 @@ class Pump:
                     if now - resumed <= TICK:  # it has not used up its slice yet
                         done, spent = _poll(instance)
                         continue
-                elif (
-                    slices >= PATIENCE and not instance.chatty
-                ):  # host functions need Python's lock: no thread would help
+                elif slices >= PATIENCE and not instance.chatty:  # copying needs Python's lock: no thread would help
                     done = await self.workers.run(instance, budget, share)
                     continue
                 await self.pace.another()

@@ -37,15 +37,13 @@ class Budget:
         """Count `cpu` seconds that somebody else has used for the guest."""
         self._spent += cpu
 
-    def spend(self, cpu: float) -> float:
-        """Count `cpu` seconds, and return the time now. Raises `Killed` if there is nothing left."""
-        now = time.monotonic()
+    def spend(self, cpu: float) -> None:
+        """Count `cpu` seconds. Raises `Killed` if there is nothing left."""
         self._spent += cpu
         if self._wall == "wall_ms" and self._spent * 1000 > self._limits.cpu_ms:
             raise self._killed("cpu_ms", "it computed longer than one message may")
-        if now > self.deadline:
+        if time.monotonic() > self.deadline:
             raise self._killed(self._wall, "it was still at work at the end of its wall time")
-        return now
 
     def _killed(self, limit: str, detail: str) -> Killed:
         return Killed(limit, f"{detail} ({limit} = {getattr(self._limits, limit):,})")

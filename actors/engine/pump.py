@@ -65,13 +65,12 @@ class Pump:
         done, spent = False, 0.0
         try:
             while not done:
-                now = budget.spend(spent)
+                budget.spend(spent)
                 spent = 0.0
                 if instance.suspension is not None:
                     slices = 0
                     await _answer(instance.suspension, server, budget)
-                    now = time.monotonic()
-                    if now - resumed <= TICK:  # it has not used up its slice yet
+                    if time.monotonic() - resumed <= TICK:  # it has not used up its slice yet
                         done, spent = _poll(instance)
                         continue
                 elif slices >= PATIENCE and not instance.chatty:  # copying needs Python's lock: no thread would help

@@ -23,9 +23,9 @@ from desk.actors.engine.engine import Engine, Program
 from desk.actors.engine.instance import Instance
 from desk.actors.engine.pump import Pump
 from desk.actors.errors import Exited, ExtensionError, Killed, Trapped
+from desk.actors.forecast import Forecast
 from desk.actors.guest import Guest, log_rate_of
 from desk.actors.limits import Limits
-from desk.actors.pacing import Pacing
 from desk.actors.sources import Seeded
 from desk.actors.text import printable
 from desk.actors.turn import Turn
@@ -76,7 +76,7 @@ class Runner:
         self.pump = pump
         self.instances = 0
         """How many it has made so far."""
-        self.pacing = Pacing()
+        self.forecast = Forecast()
         self.fuel = 0
         """What all calls have used so far that came to an end, well or not; 0 where the profile does not count it."""
         self.log = logging.getLogger(f"desk.ext.{name}")
@@ -98,8 +98,7 @@ class Runner:
     @property
     def begins_here(self) -> bool:
         """Whether the first slice of its next call is for the event loop."""
-        pacing = self.pacing
-        return pacing.expected == "quick" or pacing.begins_here(self.pump.computing)  # nearly all are quick
+        return self.forecast.begins_here(self.pump)
 
     def begin(
         self,
@@ -242,7 +241,7 @@ class Call:
     def _over(self) -> None:
         """What is to be learnt from it for the next call."""
         if not self._turn.starting:  # how it starts says nothing of what it does then
-            self._runner.pacing.learn(self._instance.slices, self._first)
+            self._runner.forecast.learn(self._instance.slices, self._first)
         self._runner.fuel += self._instance.fuel
 
     async def serve(self, outgoing: Outgoing) -> int:

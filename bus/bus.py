@@ -145,7 +145,7 @@ class Bus:
     async def _deliver(self, envelope: Envelope) -> int:
         """To each mailbox of the route, one after the other; how many took it."""
         receivers = 0
-        for subscription in self._routes.get(envelope.subject) or self._route(envelope.subject):
+        for subscription in self._route(envelope.subject):
             if time.monotonic() >= self.pace.until:
                 await self.pace.breathe()
             if subscription.cancelled:

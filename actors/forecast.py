@@ -11,6 +11,8 @@ slice, which is long before the ticker notices.
 
 from typing import Literal, TypeAlias
 
+from desk.actors.engine.pump import Pump
+
 Expected: TypeAlias = Literal["new", "quick", "long"]
 
 SOON = 0.002
@@ -23,7 +25,7 @@ LATE = 2
 """and so many in a row that come late."""
 
 
-class Pacing:
+class Forecast:
     """What is expected of one extension's next call. It outlives its instances."""
 
     __slots__ = ("_late", "expected")
@@ -32,9 +34,9 @@ class Pacing:
         self.expected: Expected = "new"
         self._late = 0
 
-    def begins_here(self, computing: int) -> bool:
-        """Whether the first slice is for the event loop; `computing` is how many guests want more than a slice just now."""
-        return self.expected == "quick" or (self.expected == "new" and not computing)
+    def begins_here(self, pump: Pump) -> bool:
+        """Whether the first slice is for the event loop."""
+        return self.expected == "quick" or (self.expected == "new" and not pump.computing)
 
     def learn(self, slices: int, first: float | None) -> None:
         """A call is over that used up so many slices. `first`: seconds of its first, None if that was in a worker thread."""

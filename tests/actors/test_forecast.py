@@ -1,16 +1,18 @@
 """Where a call begins is learnt from the one before."""
 
+from unittest.mock import Mock
+
 import pytest
 
-from desk.actors.pacing import CUT, LATE, SOON, Pacing
+from desk.actors.forecast import CUT, LATE, SOON, Forecast
 
 
 def after(*calls: tuple[int, float | None]) -> str:
     """What is expected after these calls: slices used up, and the seconds of the first slice in the event loop."""
-    pacing = Pacing()
+    forecast = Forecast()
     for slices, first in calls:
-        pacing.learn(slices, first)
-    return pacing.expected
+        forecast.learn(slices, first)
+    return forecast.expected
 
 
 @pytest.mark.parametrize(
@@ -48,6 +50,6 @@ def test_the_last_call_decides(calls: tuple[tuple[int, float | None], ...], expe
 )
 def test_where_the_next_one_begins(expected: str, computing: int, here: bool) -> None:
     """The quick in the event loop, the long in a thread, the new in the event loop if nobody computes."""
-    pacing = Pacing()
-    pacing.expected = expected  # type: ignore[assignment]
-    assert pacing.begins_here(computing) is here
+    forecast = Forecast()
+    forecast.expected = expected  # type: ignore[assignment]
+    assert forecast.begins_here(Mock(computing=computing)) is here

@@ -22,7 +22,7 @@ from desk.actors.manifest import Manifest, ManifestError, parse_manifest
 from desk.actors.wasm import header_kind, read_module
 from desk.actors.wasm_bytes import WasmFormatError
 from desk.actors.wasm_summary import PAGE, FuncType, Import, ModuleSummary, SpaceType
-from desk.bus.ron_text import shown
+from desk.bus.ron.text import shown
 from desk.bus.types import Signature
 
 ImportTable: TypeAlias = Mapping[tuple[str, str], tuple[tuple[str, ...], tuple[str, ...]]]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Literal, TypeAlias
 
-from desk.bus.type_base import InvalidValue, describe
+from desk.bus.types.base import InvalidValue, describe
 
 KIB = 1024
 MIB = 1024 * KIB

@@ -33,7 +33,7 @@ from desk.actors.engine.profiles import SMALL
 from desk.actors.manifest_fields import API_VERSIONS, NOT_YET, READERS, ManifestFields
 from desk.actors.manifest_place import ManifestError, Place
 from desk.bus import ron
-from desk.bus.ron_text import shown
+from desk.bus.ron.text import shown
 from desk.bus.types import Signature, Type
 from desk.capabilities.permissions import Atom, BusAtom, PermissionSet
 

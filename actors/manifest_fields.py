@@ -14,7 +14,7 @@ from desk.actors.engine.profiles import PROFILES
 from desk.actors.limits import MIB, QUANTITY, Quantity
 from desk.actors.manifest_place import Place
 from desk.bus import ron
-from desk.bus.ron_text import shown
+from desk.bus.ron.text import shown
 from desk.bus.subjects import RESERVED, Pattern, SubjectError, check_subject, is_reserved
 from desk.bus.types import Signature, Type, TypeSyntaxError, parse_type
 from desk.capabilities.permissions import LATER, SECTIONS, PermissionSet, PermissionSyntaxError

@@ -13,7 +13,7 @@ from typing import Self
 
 from desk.bus import ron
 from desk.bus.errors import DeskError
-from desk.bus.ron_text import Pos, excerpt, shown
+from desk.bus.ron.text import Pos, excerpt, shown
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _LISTED = 16  # known words that an error repeats

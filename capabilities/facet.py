@@ -31,7 +31,7 @@ from desk.bus.errors import (
     WouldDeadlock,
 )
 from desk.bus.subjects import SubjectError, check_subject
-from desk.bus.type_base import InvalidValue, Type, describe
+from desk.bus.types.base import InvalidValue, Type, describe
 from desk.capabilities.broker import Broker
 from desk.capabilities.codes import Answerable, CapabilityError, Code
 from desk.capabilities.grants import Grants

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from desk.bus.type_base import describe
+from desk.bus.types.base import describe
 from desk.capabilities.atoms import Atom
 from desk.capabilities.filesystem_atoms import FilesystemAtom
 from desk.capabilities.message_atoms import BusAtom, CallAtom

@@ -19,8 +19,8 @@ from desk.bus import codec, ron
 from desk.bus.bus import Bus
 from desk.bus.envelope import Envelope
 from desk.bus.mailbox import Mailbox
-from desk.bus.type_base import Type
 from desk.bus.types import parse_type
+from desk.bus.types.base import Type
 from desk.capabilities.atoms import Atom
 from desk.capabilities.filesystem_atoms import FilesystemAtom
 from desk.host import Host

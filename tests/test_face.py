@@ -20,8 +20,8 @@ LONGER: dict[str, str] = {}
 """Files that are longer, each with the reason why it is one idea."""
 
 EXPLAINED_ELSEWHERE = {
-    "desk.bus.ron_nodes": "one small class for each kind of value, whose `kind` says which",
-    "desk.bus.ron_containers": "the reader's own half-read containers, which share the methods of `Open`",
+    "desk.bus.ron.nodes": "one small class for each kind of value, whose `kind` says which",
+    "desk.bus.ron.containers": "the reader's own half-read containers, which share the methods of `Open`",
 }
 """Modules whose classes need no docstring of their own, with the reason."""
 

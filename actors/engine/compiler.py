@@ -23,7 +23,7 @@ from desk.actors.engine.configuration import one_line
 from desk.actors.engine.engine import Engine, Program
 from desk.actors.engine.modulecache import digest
 from desk.actors.errors import CompileFailed, Refused
-from desk.bus.type_base import InvalidValue, describe
+from desk.bus.types.base import InvalidValue, describe
 
 log = logging.getLogger("desk.actors.compiler")
 

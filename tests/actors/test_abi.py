@@ -25,8 +25,8 @@ from desk.actors.wasi import preview1
 from desk.actors.wasm import read_module
 from desk.actors.wasm_summary import FuncType
 from desk.bus import codec, ron
-from desk.bus.type_scalars import WORDS
 from desk.bus.types import parse_type
+from desk.bus.types.scalars import WORDS
 from desk.capabilities.codes import Code
 from desk.capabilities.providers.http import HttpProvider
 from desk.host.host import FUNCTIONS, IMPORTS

@@ -21,7 +21,7 @@ import desk.actors.errors
 import desk.actors.manifest
 import desk.bus.errors
 import desk.bus.subjects
-import desk.bus.type_base
+import desk.bus.types.base
 from desk.actors.engine.workers import Workers
 from desk.actors.errors import BadReply, Killed, Refused, TooManyInstances, Trapped
 from desk.actors.guest import Guest
@@ -582,7 +582,7 @@ def test_the_page_has_every_limit_with_unit_and_default() -> None:
 
 def test_the_errors_on_the_page_exist() -> None:
     """What the caller is said to see are errors of ours."""
-    rooms = desk.bus.errors, desk.bus.subjects, desk.bus.type_base, codec, desk.actors.manifest, desk.actors.errors
+    rooms = desk.bus.errors, desk.bus.subjects, desk.bus.types.base, codec, desk.actors.manifest, desk.actors.errors
     ours = {name: value for room in rooms for name, value in vars(room).items()}
     named = {
         name for table in ("key", "what") for *_, caller in rows(table) for name in re.findall(r"`([A-Z]\w+)`", caller)

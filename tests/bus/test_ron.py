@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from desk.bus import ron, ron_containers, ron_plain
-from desk.bus.ron import DEFAULT_LIMITS, RonError, RonLimits
+from desk.bus import ron
+from desk.bus.ron import DEFAULT_LIMITS, RonError, RonLimits, containers, plain
 
 CORPUS = Path(__file__).resolve().parents[2].parent / "shared" / "corpus" / "ron"
 
@@ -453,8 +453,8 @@ def test_any_text(text: str) -> None:
 def in_steps() -> Generator[None]:
     """Reading as if no element of any container were plain."""
     with pytest.MonkeyPatch.context() as patch:
-        for container in (ron_containers.OpenList, ron_containers.OpenMap, ron_containers.OpenStruct):
-            patch.setattr(container, "patterns", ron_plain.NEVER)
+        for container in (containers.OpenList, containers.OpenMap, containers.OpenStruct):
+            patch.setattr(container, "patterns", plain.NEVER)
         yield
 
 
@@ -558,7 +558,7 @@ leaves: st.SearchStrategy[Written] = st.one_of(
 )
 
 
-def containers(inner: st.SearchStrategy[Written]) -> st.SearchStrategy[Written]:
+def nested_in(inner: st.SearchStrategy[Written]) -> st.SearchStrategy[Written]:
     space = st.sampled_from(["", " ", "\n", "\u2028", '/* [ /* */ " */', "// }\n"])
     some_names = st.sampled_from([None, "Foo", "_é1"])
 
@@ -596,7 +596,7 @@ def containers(inner: st.SearchStrategy[Written]) -> st.SearchStrategy[Written]:
 
 
 @settings(deadline=None)
-@given(st.recursive(leaves, containers, max_leaves=12))
+@given(st.recursive(leaves, nested_in, max_leaves=12))
 def test_what_is_written_is_read(written: Written) -> None:
     """Any value, with any spaces, comments and trailing commas between its tokens, is read as what was written."""
     text, node = written
@@ -604,7 +604,7 @@ def test_what_is_written_is_read(written: Written) -> None:
 
 
 @settings(deadline=None)
-@given(st.recursive(leaves, containers, max_leaves=12))
+@given(st.recursive(leaves, nested_in, max_leaves=12))
 def test_nodes_stand_where_they_say(written: Written) -> None:
     """The text from a node's place on begins with that node: it reads as the same value when the rest is cut off."""
     text, _ = written

@@ -14,8 +14,8 @@ from desk.bus.bus import Bus
 from desk.bus.envelope import MAX_HOPS, Envelope, Origin
 from desk.bus.errors import Unavailable
 from desk.bus.mailbox import Mailbox
-from desk.bus.type_base import Type
 from desk.bus.types import ANY, I32, Signature, parse_type
+from desk.bus.types.base import Type
 from desk.capabilities.atoms import Atom
 from desk.capabilities.audit import KEPT, Audit, AuditRecord, AuditSink
 from desk.capabilities.broker import Broker

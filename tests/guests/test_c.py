@@ -20,7 +20,7 @@ from desk.actors.errors import BadReply, Exited, GuestFailed, Refused, Trapped
 from desk.actors.limits import MIB, Limits
 from desk.actors.wasm import read_module, with_custom_section
 from desk.bus import codec
-from desk.bus.type_scalars import WORDS
+from desk.bus.types.scalars import WORDS
 from desk.capabilities.addresses import AddressMap
 from desk.capabilities.codes import Code
 from desk.host import Host

@@ -1,6 +1,6 @@
 """A reader for RON, the notation of manifests: the whole value grammar of ron-rs 0.12.2, read as an attack.
 
-`parse` turns a text into nodes that know where they stood (`ron_nodes`), or raises a `RonError` that shows the place.
+`parse` turns a text into nodes that know where they stood (`nodes`), or raises a `RonError` that shows the place.
 It differs from ron-rs on purpose, always by refusing more:
 
 * a struct field or a map key given twice (ron-rs silently takes the last);
@@ -13,66 +13,30 @@ What a struct name or a bare word means is for the reader of the nodes to say. S
 stands where an option is wanted looks the same with and without it.
 
 How it reads: containers that are not closed yet stand on a list of our own, so nesting can never exhaust Python's
-stack. What comes next in one is taken with one pattern if it is plain (`ron_plain`), or else in the steps that are here,
-in `ron_containers` and in `ron_literals`. Nothing is looked at more than a few times, so time and memory are linear in
+stack. What comes next in one is taken with one pattern if it is plain (`plain`), or else in the steps that are here,
+in `containers` and in `literals`. Nothing is looked at more than a few times, so time and memory are linear in
 the text.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
-from desk.bus.ron_attributes import skip_attributes
-from desk.bus.ron_containers import Open, OpenDocument, OpenFields, OpenList, OpenMap, OpenSome, OpenStruct, OpenTuple
-from desk.bus.ron_keys import Keys
-from desk.bus.ron_literals import NUMBER_START, SPECIAL_FLOATS, byte_string, char, number_or_range, string
-from desk.bus.ron_nodes import (
+from desk.bus.ron.attributes import skip_attributes
+from desk.bus.ron.containers import Open, OpenDocument, OpenFields, OpenList, OpenMap, OpenSome, OpenStruct, OpenTuple
+from desk.bus.ron.keys import Keys
+from desk.bus.ron.literals import NUMBER_START, SPECIAL_FLOATS, byte_string, char, number_or_range, string
+from desk.bus.ron.nodes import (
     Bool,
-    Bytes,
-    Char,
-    Field,
-    Float,
     Ident,
     Int,
     Leaf,
-    List,
-    Map,
     Node,
     NoneValue,
-    Range,
-    Some,
     Str,
     Struct,
-    Tuple,
 )
-from desk.bus.ron_scanner import Name, Scanner
-from desk.bus.ron_text import Pos, RonError, excerpt
-
-__all__ = [
-    "DEFAULT_LIMITS",
-    "Bool",
-    "Bytes",
-    "Char",
-    "Field",
-    "Float",
-    "Ident",
-    "Int",
-    "List",
-    "Map",
-    "Node",
-    "NoneValue",
-    "Pos",
-    "Range",
-    "RonError",
-    "RonLimits",
-    "Some",
-    "Str",
-    "Struct",
-    "Tuple",
-    "excerpt",
-    "parse",
-    "parse_bytes",
-    "parse_fields",
-]
+from desk.bus.ron.scanner import Name, Scanner
+from desk.bus.ron.text import Pos, RonError
 
 
 @dataclass(frozen=True, slots=True)

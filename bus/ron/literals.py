@@ -12,9 +12,9 @@ import struct
 from types import MappingProxyType
 from typing import Final, Literal
 
-from desk.bus.ron_nodes import Bytes, Char, Float, Int, Range, Str
-from desk.bus.ron_scanner import Scanner
-from desk.bus.ron_text import RonError, shown
+from desk.bus.ron.nodes import Bytes, Char, Float, Int, Range, Str
+from desk.bus.ron.scanner import Scanner
+from desk.bus.ron.text import RonError, shown
 
 SPECIAL_FLOATS: Final = MappingProxyType(
     {

@@ -10,7 +10,7 @@ from typing import Final, Literal, cast
 
 from desk.bus import json_text
 from desk.bus.codec import CodecError
-from desk.bus.type_base import Flat, InvalidValue, Raw, Type, describe
+from desk.bus.types.base import Flat, InvalidValue, Raw, Type, describe
 
 _F32 = struct.Struct("<f")
 _BOOL_ONLY: frozenset[type] = frozenset({bool})

@@ -7,7 +7,7 @@ from typing import Never, TypeAlias, cast
 
 from desk.bus.cbor_items import MAX_ITEMS
 from desk.bus.codec import MAX_DEPTH, path_step
-from desk.bus.type_base import InvalidValue, Type, TypeSyntaxError, describe, did_you_mean, room
+from desk.bus.types.base import InvalidValue, Type, TypeSyntaxError, describe, did_you_mean, room
 
 _FIELD_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]{0,63}")
 

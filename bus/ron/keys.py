@@ -7,7 +7,7 @@ linear in the text, and no nesting can exhaust Python's stack.
 
 from collections.abc import Hashable, Sequence
 
-from desk.bus.ron_nodes import Ident, List, Map, Node, Some, Str, Struct, Tuple
+from desk.bus.ron.nodes import Ident, List, Map, Node, Some, Str, Struct, Tuple
 
 
 class Keys:

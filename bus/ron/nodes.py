@@ -10,7 +10,7 @@ keeps the text and its offset, and works out line and column when it is asked.
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias, TypeVar, dataclass_transform
 
-from desk.bus.ron_text import Pos
+from desk.bus.ron.text import Pos
 
 _Class = TypeVar("_Class")
 

@@ -6,11 +6,11 @@ what is particular to each: a struct's elements begin with a name, a map's have 
 
 import re
 
-from desk.bus.ron_keys import Keys
-from desk.bus.ron_nodes import Field, Ident, List, Map, Node, Some, Str, Struct, Tuple
-from desk.bus.ron_plain import ENTRIES, FIELDS, ITEMS, NEVER
-from desk.bus.ron_scanner import Scanner
-from desk.bus.ron_text import Pos, RonError, shown
+from desk.bus.ron.keys import Keys
+from desk.bus.ron.nodes import Field, Ident, List, Map, Node, Some, Str, Struct, Tuple
+from desk.bus.ron.plain import ENTRIES, FIELDS, ITEMS, NEVER
+from desk.bus.ron.scanner import Scanner
+from desk.bus.ron.text import Pos, RonError, shown
 
 
 class Open:

@@ -9,7 +9,7 @@ import re
 import unicodedata
 from typing import NamedTuple
 
-from desk.bus.ron_text import Pos, RonError, shown
+from desk.bus.ron.text import Pos, RonError, shown
 
 _SPACES = " \t\n\r\x0b\x0c\x85\u200e\u200f\u2028\u2029"
 _SPACE = re.compile(f"[{_SPACES}]*")

@@ -10,9 +10,9 @@
 from collections.abc import Callable, Mapping
 
 from desk.bus import ron
-from desk.bus.type_base import Type, TypeSyntaxError, did_you_mean
-from desk.bus.type_containers import ListOf, OptionOf, Record, TupleOf
-from desk.bus.type_scalars import WORDS
+from desk.bus.types.base import Type, TypeSyntaxError, did_you_mean
+from desk.bus.types.containers import ListOf, OptionOf, Record, TupleOf
+from desk.bus.types.scalars import WORDS
 
 _OF_ONE: Mapping[str, Callable[[Type], Type]] = {"list": ListOf, "option": OptionOf}
 _MAKERS = (*_OF_ONE, "tuple")

@@ -5,9 +5,9 @@ texts are right (`explicit_struct_names`) for a reader who knows the Rust types.
 reading something else than was written. `type` and `schema` are notes to editors: read over, as ron-rs does.
 """
 
-from desk.bus.ron_literals import string
-from desk.bus.ron_scanner import Scanner
-from desk.bus.ron_text import shown
+from desk.bus.ron.literals import string
+from desk.bus.ron.scanner import Scanner
+from desk.bus.ron.text import shown
 
 _SUPPORTED = "implicit_some"
 

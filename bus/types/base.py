@@ -23,7 +23,7 @@ from desk.bus import codec
 from desk.bus.cbor_items import MAX_ITEMS
 from desk.bus.codec import MAX_SIZE, CodecError
 from desk.bus.errors import DeskError
-from desk.bus.ron import Pos
+from desk.bus.ron.text import Pos
 
 Flat: TypeAlias = Literal["i32", "i64", "f32", "f64"]
 """A number type of WebAssembly."""

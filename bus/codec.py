@@ -11,10 +11,10 @@ Each of these has been an attack on some decoder, so the profile has none of the
     byte strings
     arrays and maps  at most `MAX_DEPTH` inside each other; map keys are text and differ from each other
 
-with definite lengths, as one item that fills its input, of no more than `MAX_ITEMS` items in all, within a size known
-beforehand. `encode` refuses what `decode` would refuse, so what one side sends the other can read. Lengths and floats
-longer than they need be and maps in any order are read (RFC 8949 §4.1 calls them well-formed): do not compare or sign
-re-encoded bytes.
+with definite lengths, as one item that fills its input, of no more than `MAX_ITEMS` items in all by weight, within a size
+known beforehand. `encode` refuses what `decode` would refuse, so what one side sends the other can read. Lengths and floats
+longer than they need be and maps in any order are read (RFC 8949 §4.1 calls them well-formed) unless a reader asks for
+deterministic bytes, as it has to before it compares, hashes or signs them.
 
 cbor2 does the work. What its strictest options still let through is caught here: bytes after the end, byte strings as
 keys, the other simple values and `undefined`, an empty container one level too deep.
@@ -27,7 +27,7 @@ from typing import Any, Never, TypeAlias, cast
 
 import cbor2
 
-from desk.bus.cbor_items import MAX_ITEMS, count_items, has_too_many_items
+from desk.bus.cbor_items import CONTAINER_WEIGHT, MAX_ITEMS, STRING_WEIGHT, count_items, has_too_many_items
 from desk.bus.errors import DeskError
 
 MAX_DEPTH = 16
@@ -36,7 +36,10 @@ MAX_DEPTH = 16
 MAX_SIZE = 1 << 20
 """Default bound of one message, in bytes."""
 
-TOO_MANY_ITEMS = f"more than {MAX_ITEMS:,} items; a long series of numbers goes as bytes"
+TOO_MANY_ITEMS = (
+    f"more than {MAX_ITEMS:,} items, where a text counts {STRING_WEIGHT} and an array or map {CONTAINER_WEIGHT}; "
+    "a long series of numbers goes as bytes"
+)
 LONE_SURROGATE = "text with a lone surrogate, which UTF-8 has no form for"
 BEYOND_64_BITS = "a whole number beyond 64 bits; send it as text"
 
@@ -62,6 +65,9 @@ class CodecError(DeskError):
     `reason` says what is wrong, `path` where: `.body.tags[3]`; empty at the top, or if the bytes made no value at all.
     """
 
+    doing = "caller"
+    retry = "never"
+
     def __init__(self, reason: str, path: str = "") -> None:
         super().__init__(reason, path)
         self.reason = reason if len(reason) <= _REASON_LIMIT else reason[:_REASON_LIMIT] + "…"
@@ -71,8 +77,42 @@ class CodecError(DeskError):
         return f"at {self.path[:_PATH_LIMIT]}: {self.reason}" if self.path else self.reason
 
 
-def decode(data: bytes | bytearray | memoryview, *, max_size: int = MAX_SIZE) -> Value:
-    """The one value that `data`, of at most `max_size` bytes, stands for. Raises `CodecError` if it stands for none."""
+def decode(data: bytes | bytearray | memoryview, *, max_size: int = MAX_SIZE, deterministic: bool = False) -> Value:
+    """The one value that `data`, of at most `max_size` bytes, stands for. Raises `CodecError` if it stands for none.
+
+    If it has to be `deterministic`, also for any other bytes than those that `encode` makes of the value when asked for
+    deterministic ones.
+    """
+    value = decode_unchecked(data, max_size=max_size)
+    if type(value) not in _SCALARS:
+        _check(value, MAX_DEPTH, _SCALARS)
+    if deterministic:
+        given, right = bytes(data), _write(value, canonical=True)
+        if given != right:
+            agreed = next(at for at, (mine, theirs) in enumerate(zip(right, given, strict=False)) if mine != theirs)
+            raise CodecError(
+                f"not deterministic: from byte {agreed} on RFC 8949 §4.2.1 has a shorter form or another order"
+            )
+    return value
+
+
+def encode(value: object, *, max_size: int = MAX_SIZE, deterministic: bool = False) -> bytes:
+    """`value` as CBOR, at most `max_size` bytes of it.
+
+    Takes the types of `Value` themselves (a subclass may mean something else), a `tuple` as an array and a `bytearray`
+    as a byte string. Raises `CodecError` for all that `decode` would refuse. `deterministic` bytes are the same for the
+    same value, as what is signed has to be: the core deterministic encoding of RFC 8949 §4.2.1, for all NaN the same
+    three bytes; it takes four times as long.
+    """
+    _check(value, MAX_DEPTH, _ENCODED_AS_THEY_ARE)
+    data = _write(value, canonical=deterministic)
+    if 0xC2 in data or 0xC3 in data:  # the tags of whole numbers beyond 64 bits, or part of something else
+        _check(value, MAX_DEPTH, _ENCODED_UNLESS_BIG)
+    return _bounded(data, max_size)
+
+
+def decode_unchecked(data: bytes | bytearray | memoryview, *, max_size: int = MAX_SIZE) -> Value:
+    """As `decode`, for a caller who looks at all of the value: what `check_decoded` says about it is still to be asked."""
     size = data.nbytes if type(data) is memoryview else len(data)
     if size > max_size:
         raise CodecError(f"{size} bytes of CBOR, at most {max_size} are allowed")
@@ -95,27 +135,31 @@ def decode(data: bytes | bytearray | memoryview, *, max_size: int = MAX_SIZE) ->
         raise CodecError(_explain(error)) from None
     if stream.tell() != size:
         raise CodecError(f"{size - stream.tell()} bytes after the end of the item")
-    if type(value) not in _SCALARS:
-        _check(value, MAX_DEPTH, _SCALARS)
     return value
 
 
-def encode(value: object, *, max_size: int = MAX_SIZE) -> bytes:
-    """`value` as CBOR, at most `max_size` bytes of it.
+def check_decoded(value: Value) -> None:
+    """Raise `CodecError` for what cbor2 reads though the profile has no form for it."""
+    _check(value, MAX_DEPTH, _SCALARS)
 
-    Takes the types of `Value` themselves (a subclass may mean something else), a `tuple` as an array and a `bytearray`
-    as a byte string. Raises `CodecError` for all that `decode` would refuse.
-    """
-    _check(value, MAX_DEPTH, _ENCODED_AS_THEY_ARE)
+
+def encode_unchecked(value: object, *, max_size: int = MAX_SIZE) -> bytes:
+    """As `encode`, of a value that is known to be in the profile, but for lone surrogates in text."""
+    return _bounded(_write(value, canonical=False), max_size)
+
+
+def _write(value: object, *, canonical: bool) -> bytes:
+    """What cbor2 calls canonical has shorter keys first: among keys that are all text the order of RFC 8949 §4.2.1."""
     try:
-        data = cbor2.dumps(value)
+        return cbor2.dumps(value, canonical=True) if canonical else cbor2.dumps(value)
     except UnicodeEncodeError:
         raise CodecError(LONE_SURROGATE) from None
-    if 0xC2 in data or 0xC3 in data:  # the tags of whole numbers beyond 64 bits, or part of something else
-        _check(value, MAX_DEPTH, _ENCODED_UNLESS_BIG)
+
+
+def _bounded(data: bytes, max_size: int) -> bytes:
     if len(data) > max_size:
         raise CodecError(f"{len(data)} bytes of CBOR, at most {max_size} are allowed")
-    if len(data) > MAX_ITEMS and count_items(value) > MAX_ITEMS:  # an item is at least a byte
+    if has_too_many_items(data):
         raise CodecError(TOO_MANY_ITEMS)
     return data
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, Never
 
-from desk.bus.cbor_items import MAX_ITEMS
+from desk.bus.cbor_items import CONTAINER_WEIGHT, MAX_ITEMS, STRING_WEIGHT
 from desk.bus.codec import (
     BEYOND_64_BITS,
     LONE_SURROGATE,
@@ -171,20 +171,24 @@ _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
 def _check_items(data: bytes) -> None:
-    """Raise if there are more than `MAX_ITEMS` items, counted as in CBOR: values, arrays, objects and their keys.
+    """Raise if there are more than `MAX_ITEMS` items, counted and weighed as in CBOR: values, arrays, objects and their keys.
 
     Before each item but the first is one of `_PUNCTUATION`, but not every one of these has an item after it: some are
     inside strings, so that honest text may look as if it had too many, and some begin an empty array or object.
     """
-    if len(data) <= 2 * MAX_ITEMS or _punctuation(data) < MAX_ITEMS:
+    if len(data) * CONTAINER_WEIGHT <= MAX_ITEMS or _weight(data, quotes=2) <= MAX_ITEMS:
         return
     outside = _outside_strings(data).translate(None, _WHITESPACE)
-    if 1 + _punctuation(outside) - outside.count(b"[]") - outside.count(b"{}") > MAX_ITEMS:
+    if _weight(outside, quotes=1) - outside.count(b"[]") - outside.count(b"{}") > MAX_ITEMS:
         raise CodecError(TOO_MANY_ITEMS)
 
 
-def _punctuation(data: bytes) -> int:
-    return len(data.translate(None, _ALL_BUT_PUNCTUATION))
+def _weight(data: bytes, *, quotes: int) -> int:
+    """What the items weigh if something follows each `_PUNCTUATION`, and each string has so many quotes."""
+    items = 1 + len(data.translate(None, _ALL_BUT_PUNCTUATION))
+    strings = data.count(b'"') // quotes
+    containers = data.count(b"[") + data.count(b"{")
+    return items + (STRING_WEIGHT - 1) * strings + (CONTAINER_WEIGHT - 1) * containers
 
 
 def _depth(data: bytes) -> int:
@@ -197,6 +201,6 @@ def _outside_strings(data: bytes) -> bytes:
     """The text with a lone `"` for each string. Raises `CodecError` for more strings than there may be items."""
     if b"\\" in data:
         data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
-    if data.count(b'"') > 2 * MAX_ITEMS:  # or there would be as many pieces
+    if data.count(b'"') // 2 * STRING_WEIGHT > MAX_ITEMS:  # or there would be as many pieces
         raise CodecError(TOO_MANY_ITEMS)
     return b'"'.join(data.split(b'"')[::2])

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from desk.bus.cbor_items import MAX_ITEMS
+from desk.bus.cbor_items import CONTAINER_WEIGHT, MAX_ITEMS, count_items
 from desk.bus.codec import MAX_DEPTH, CodecError, Value, check, decode, encode
 
 BUILT_IN_TAGS = (100, 256, 258, 260, 261, 1004, 43000, 55799)
@@ -213,14 +213,19 @@ def test_default_size_is_a_mebibyte() -> None:
 
 def test_items_are_bounded_in_both_directions() -> None:
     """So many items are read, written and checked, and not one more; what is written can always be read."""
-    largest = [[]] * (MAX_ITEMS - 1)
-    assert decode(encode(largest)) == largest
-    check(largest)
-    larger = cbor2.dumps([*largest, []])
-    assert refused(larger) == "more than 131,072 items; a long series of numbers goes as bytes"
-    for refuse in (encode, check):
-        with pytest.raises(CodecError, match="more than 131,072 items"):
-            refuse([*largest, []])
+    for item in (0, "", [], {}, {"a": [1.5]}):
+        weight = count_items(item)
+        largest: list[object] = [item] * ((MAX_ITEMS - CONTAINER_WEIGHT) // weight)
+        largest += [0] * (MAX_ITEMS - count_items(largest))
+        assert decode(encode(largest)) == largest
+        check(largest)
+        larger = [*largest, 0]
+        assert refused(cbor2.dumps(larger)).startswith(
+            "more than 131,072 items, where a text counts 2 and an array or map 5;"
+        )
+        for refuse in (encode, check):
+            with pytest.raises(CodecError, match="more than 131,072 items"):
+                refuse(larger)
 
 
 def test_items_do_not_bound_text_and_bytes() -> None:

@@ -13,17 +13,19 @@ goes there (`to_raw`, `from_raw`). Inside these a path is relative to the value 
 before it while an error passes through, so that a value without faults pays nothing for paths.
 """
 
-import difflib
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence, Sized
-from typing import Literal, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Literal, NamedTuple, TypeAlias
 
 from desk.bus import codec
 from desk.bus.cbor_items import MAX_ITEMS
 from desk.bus.codec import MAX_SIZE, CodecError
 from desk.bus.errors import DeskError
 from desk.bus.ron.text import Pos
+from desk.bus.types.extent import ONE, Extent, TooLarge, around
+from desk.bus.types.wording import cut, describe
+from desk.bus.types.wording import did_you_mean as did_you_mean  # beside `describe`, for who makes errors of their own
 
 Flat: TypeAlias = Literal["i32", "i64", "f32", "f64"]
 """A number type of WebAssembly."""
@@ -44,9 +46,6 @@ room = _Room()
 be a record that leaves out thousands, so they are bounded as the items that are there."""
 
 
-_CONTAINERS: Mapping[type, str] = {list: "list", tuple: "tuple", dict: "map", set: "set"}
-
-
 class InvalidValue(DeskError):
     """A value is not of the type that was declared for it.
 
@@ -54,20 +53,26 @@ class InvalidValue(DeskError):
     says whose type it was, if it is known: `weather-widget.render`.
     """
 
+    doing = "caller"
+    retry = "never"
+
     def __init__(self, path: str, expected: str, got: str) -> None:
         super().__init__(path, expected, got)
         self.path = path
-        self.expected = _cut(expected, 120)
-        self.got = _cut(got, 200)
+        self.expected = cut(expected, 120)
+        self.got = cut(got, 200)
         self.where = ""
 
     def __str__(self) -> str:
-        where = f"{_cut(self.where, 160)}: " if self.where else ""
-        return f"{where}{_cut(self.path, 160)}: expected {self.expected}, got {self.got}"
+        where = f"{cut(self.where, 160)}: " if self.where else ""
+        return f"{where}{cut(self.path, 160)}: expected {self.expected}, got {self.got}"
 
 
 class TypeSyntaxError(DeskError):
     """What was written is not a type. `pos` says where it was written, if it was."""
+
+    doing = "author"
+    retry = "never"
 
     def __init__(self, message: str, pos: Pos | None = None) -> None:
         super().__init__(message, pos)
@@ -78,10 +83,33 @@ class TypeSyntaxError(DeskError):
         return f"line {self.pos.line}, column {self.pos.column}: {self.message}" if self.pos else self.message
 
 
+class Quick(NamedTuple):
+    """How to be quick about the values of a type that need no conversion, as nearly all do."""
+
+    holds: Callable[[object], bool]
+    """Whether a value is one of these."""
+    says_all: bool
+    """Whether that leaves the codec nothing to look for: no part of the type is `any` or `json`."""
+
+
 class Type(ABC):
     """A type. `str()` gives its syntax in a manifest."""
 
-    __slots__ = ()
+    __slots__ = ("_quick",)
+
+    quicken: ClassVar[Callable[["Type"], Quick | None]]
+    """`desk.bus.types.quick.quicken`, which knows all types and so cannot be imported here: the package puts it in its place."""
+    _quick: Quick | None
+
+    @property
+    def quick(self) -> Quick | None:
+        """Made when it is first asked for, and not when a manifest is loaded."""
+        try:
+            return self._quick
+        except AttributeError:
+            quick = Type.quicken(self)
+            object.__setattr__(self, "_quick", quick)
+            return quick
 
     @property
     def flat(self) -> Flat | None:
@@ -89,9 +117,28 @@ class Type(ABC):
         return None
 
     @property
+    def bare(self) -> "Type":
+        """The type itself: what a name from a manifest stands for, and every other type as it is."""
+        return self
+
+    @property
+    def extent(self) -> Extent:
+        """How large it is. Known when it was made."""
+        return ONE
+
+    @property
     def depth(self) -> int:
-        """How many arrays and maps its wire form always has inside each other, at most `codec.MAX_DEPTH`."""
-        return 0
+        """How many arrays and maps its wire form may have inside each other, at most `codec.MAX_DEPTH`; not those in `any`."""
+        return self.extent.depth
+
+    @property
+    def size(self) -> int:
+        """How many types it consists of, names expanded, at most `MAX_TYPE_SIZE`; each name of an enum is one too."""
+        return self.extent.size
+
+    def parts(self) -> tuple["Type", ...]:
+        """The types it is made of, in order; those in these are not among them."""
+        return ()
 
     def all_plain(self, values: Sequence[object]) -> bool:
         """Whether all `values` are of this type and the same on the wire, if that is quick to say: for long lists."""
@@ -128,6 +175,26 @@ class Type(ABC):
         except CodecError as error:
             raise self._invalid(path, error) from error
 
+    def encode(self, value: object, path: str = "value", *, max_size: int = MAX_SIZE) -> bytes:
+        """`value` as one CBOR item, as events carry it; also of a type whose values a guest gets in another form."""
+        try:
+            return self.to_item(value, max_size)
+        except InvalidValue as error:
+            error.path = path + error.path
+            raise
+        except CodecError as error:
+            raise self._invalid(path, error) from error
+
+    def decode(self, item: bytes, path: str = "value", *, max_size: int = MAX_SIZE) -> object:
+        """The value in one CBOR item of at most `max_size` bytes."""
+        try:
+            return self.from_item(item, max_size)
+        except InvalidValue as error:
+            error.path = path + error.path
+            raise
+        except CodecError as error:
+            raise self._invalid(path, error) from error
+
     def _invalid(self, path: str, error: CodecError) -> InvalidValue:
         """A refusal by the codec. Parts of a declared type were checked before, so it is about a part that is `any`."""
         expected = "any" if error.path and self.depth > 0 else str(self)
@@ -143,13 +210,37 @@ class Type(ABC):
 
     def to_raw(self, value: object, max_size: int) -> Lowered:
         """As `lower`, with a relative path, and with `CodecError` for what no message has a form for."""
-        room.left = MAX_ITEMS
-        return codec.encode(self.to_wire(value), max_size=max_size)
+        return self.to_item(value, max_size)
 
     def from_raw(self, raw: Raw, max_size: int) -> object:
         """As `lift`, with a relative path, and with `CodecError` for bytes that are no message."""
+        return self.from_item(raw, max_size)
+
+    def to_item(self, value: object, max_size: int) -> bytes:
+        """As `encode`, with a relative path, and with `CodecError`."""
+        quick = self.quick
+        if quick is not None and quick.holds(value):
+            if not quick.says_all:
+                return codec.encode(value, max_size=max_size)
+            try:
+                return codec.encode_unchecked(value, max_size=max_size)
+            except CodecError:  # the slow way has better words for it
+                pass
         room.left = MAX_ITEMS
-        return self.from_wire(codec.decode(self.payload(raw, max_size), max_size=max_size))
+        return codec.encode(self.to_wire(value), max_size=max_size)
+
+    def from_item(self, raw: Raw, max_size: int) -> object:
+        """As `decode`, with a relative path, and with `CodecError`."""
+        quick = self.quick
+        decode = codec.decode_unchecked if quick is not None and quick.says_all else codec.decode
+        value = decode(self.payload(raw, max_size), max_size=max_size)
+        if quick is not None:
+            if quick.holds(value):
+                return value
+            if quick.says_all:
+                codec.check_decoded(value)
+        room.left = MAX_ITEMS
+        return self.from_wire(value)
 
     def payload(self, raw: Raw, max_size: int) -> bytes | bytearray | memoryview:
         """`raw` if it is bytes, and no more than `max_size` of them."""
@@ -165,32 +256,20 @@ class Type(ABC):
         return InvalidValue("", str(self), describe(value))
 
 
-def describe(value: object) -> str:
-    """A value in a few words, whatever it is and however large: `'warm' (string)`, `a list of 3`."""
-    if value is None:
-        return "none"
-    if type(value) is bool:
-        return f"{value} (bool)"
-    if type(value) is int:
-        return f"{value} (integer)" if value.bit_length() <= 128 else f"an integer of {value.bit_length()} bits"
-    if type(value) is float:
-        return f"{value} (float)"
-    if type(value) is str:
-        return f"{value!r} (string)" if len(value) <= 40 else f"{value[:40]!r}… (string of {len(value)} characters)"
-    if isinstance(value, (bytes, bytearray)):
-        return f"{len(value)} bytes"
-    if isinstance(value, memoryview):
-        return f"{value.nbytes} bytes"
-    if isinstance(value, Sized) and type(value) in _CONTAINERS:
-        return f"a {_CONTAINERS[type(value)]} of {len(value)}"
-    return f"a value of type {type(value).__name__}"
+@dataclass(frozen=True, slots=True)
+class Compound(Type):
+    """A type that is made of others, or of words. It is measured before anything else is made of it."""
 
+    _extent: Extent = field(init=False, repr=False, compare=False)
 
-def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """` (did you mean 'list'?)` with the choice nearest to `word`, or nothing if none is near."""
-    near = difflib.get_close_matches(word[:64].lower(), choices, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    @property
+    def extent(self) -> Extent:
+        return self._extent
 
-
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[:limit] + "…"
+    def measure(self, levels: int, words: int = 0) -> None:
+        """Note how large its parts and `words` are, whose wire form has `levels` around it. Raises `TypeSyntaxError`."""
+        try:
+            extent = around([part.extent for part in self.parts()], levels, words)
+        except TooLarge as error:
+            raise TypeSyntaxError(str(error)) from None
+        object.__setattr__(self, "_extent", extent)

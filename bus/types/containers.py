@@ -1,32 +1,35 @@
 """The types made of other types: list, option, tuple and record. Wire: arrays and maps; raw: CBOR."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Never, TypeAlias, cast
 
 from desk.bus.cbor_items import MAX_ITEMS
-from desk.bus.codec import MAX_DEPTH, path_step
-from desk.bus.types.base import InvalidValue, Type, TypeSyntaxError, describe, did_you_mean, room
-
-_FIELD_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]{0,63}")
+from desk.bus.codec import path_step
+from desk.bus.types.base import Compound, InvalidValue, Type, TypeSyntaxError, describe, did_you_mean, room
+from desk.bus.types.choices import check_names
+from desk.bus.types.lengths import check_lengths, spelled_lengths
 
 
 @dataclass(frozen=True, slots=True)
-class ListOf(Type):
-    """Any number of values of one type."""
+class ListOf(Compound):
+    """Values of one type, `shortest` to `longest` of them."""
 
     item: Type
+    shortest: int = 0
+    longest: int | None = None
+    _limited: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        _check_depth(self)
+        self.measure(levels=1)
+        object.__setattr__(self, "_limited", check_lengths(self.shortest, self.longest))
 
     def __str__(self) -> str:
-        return f"list({self.item})"
+        lengths = spelled_lengths(self.shortest, self.longest)
+        return f"list({self.item}, {lengths})" if lengths else f"list({self.item})"
 
-    @property
-    def depth(self) -> int:
-        return 1 + self.item.depth
+    def parts(self) -> tuple[Type, ...]:
+        return (self.item,)
 
     def to_wire(self, value: object) -> list[object]:
         return self._convert(value, self.item.to_wire)
@@ -36,6 +39,8 @@ class ListOf(Type):
 
     def _convert(self, value: object, convert: Callable[[object], object]) -> list[object]:
         items = _sequence(self, value)
+        if self._limited and (len(items) < self.shortest or (self.longest is not None and len(items) > self.longest)):
+            raise self.mismatch(value)
         if self.item.all_plain(items):
             return list(items)
         converted: list[object] = []
@@ -48,21 +53,21 @@ class ListOf(Type):
 
 
 @dataclass(frozen=True, slots=True)
-class OptionOf(Type):
+class OptionOf(Compound):
     """A value of one type, or none. Of an option it cannot be: there is only one None."""
 
     item: Type
 
     def __post_init__(self) -> None:
-        if isinstance(self.item, OptionOf):
+        if isinstance(self.item.bare, OptionOf):
             raise TypeSyntaxError(f"an option of an option; write {self.item}")
+        self.measure(levels=0)
 
     def __str__(self) -> str:
         return f"option({self.item})"
 
-    @property
-    def depth(self) -> int:
-        return self.item.depth
+    def parts(self) -> tuple[Type, ...]:
+        return (self.item,)
 
     def to_wire(self, value: object) -> object:
         return None if value is None else self.item.to_wire(value)
@@ -72,7 +77,7 @@ class OptionOf(Type):
 
 
 @dataclass(frozen=True, slots=True)
-class TupleOf(Type):
+class TupleOf(Compound):
     """So many values, each of its own type."""
 
     items: tuple[Type, ...]
@@ -80,14 +85,13 @@ class TupleOf(Type):
     def __post_init__(self) -> None:
         if not self.items:
             raise TypeSyntaxError("a tuple type needs at least one type")
-        _check_depth(self)
+        self.measure(levels=1)
 
     def __str__(self) -> str:
         return f"tuple({', '.join(map(str, self.items))})"
 
-    @property
-    def depth(self) -> int:
-        return 1 + max(item.depth for item in self.items)
+    def parts(self) -> tuple[Type, ...]:
+        return self.items
 
     def to_wire(self, value: object) -> tuple[object, ...]:
         return self._convert(value, [item.to_wire for item in self.items])
@@ -113,7 +117,7 @@ _Plan: TypeAlias = tuple[tuple[str, Callable[[object], object], bool], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Record(Type):
+class Record(Compound):
     """Named values, each of its own type. Those of an option type may be missing."""
 
     fields: tuple[tuple[str, Type], ...]
@@ -121,28 +125,18 @@ class Record(Type):
     _inward: _Plan = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        names = [name for name, _ in self.fields]
-        if not names:
-            raise TypeSyntaxError("a record type needs at least one field")
-        for index, name in enumerate(names):
-            if not _FIELD_NAME.fullmatch(name):
-                raise TypeSyntaxError(
-                    f"{describe(name)} is no field name; expected ASCII letters, digits and _, at most 64"
-                )
-            if name in names[:index]:
-                raise TypeSyntaxError(f"field {name!r} is declared twice")
-        _check_depth(self)
-        outward = ((name, item.to_wire, isinstance(item, OptionOf)) for name, item in self.fields)
-        inward = ((name, item.from_wire, isinstance(item, OptionOf)) for name, item in self.fields)
+        self.measure(levels=1)
+        check_names("field", (name for name, _ in self.fields))
+        outward = ((name, item.to_wire, isinstance(item.bare, OptionOf)) for name, item in self.fields)
+        inward = ((name, item.from_wire, isinstance(item.bare, OptionOf)) for name, item in self.fields)
         object.__setattr__(self, "_outward", tuple(outward))
         object.__setattr__(self, "_inward", tuple(inward))
 
     def __str__(self) -> str:
         return f"({', '.join(f'{name}: {item}' for name, item in self.fields)})"
 
-    @property
-    def depth(self) -> int:
-        return 1 + max(item.depth for _, item in self.fields)
+    def parts(self) -> tuple[Type, ...]:
+        return tuple(item for _, item in self.fields)
 
     def to_wire(self, value: object) -> dict[str, object]:
         return self._convert(value, self._outward)
@@ -188,9 +182,3 @@ def _sequence(declared: Type, value: object) -> Sequence[object]:
     if type(value) is list or type(value) is tuple:
         return cast("Sequence[object]", value)
     raise declared.mismatch(value)
-
-
-def _check_depth(declared: Type) -> None:
-    """Refuse a type that no message could carry. As each part was checked when it was made, this cannot recurse far."""
-    if declared.depth > MAX_DEPTH:
-        raise TypeSyntaxError(f"a type of more than {MAX_DEPTH} lists, tuples and records inside each other")

@@ -49,6 +49,10 @@ class Signature:
             [param.lower(arg, path, max_size=max_size) for (param, path), arg in zip(self._plan, args, strict=True)]
         )
 
+    def lift_args(self, raw: Sequence[Raw], *, max_size: int = MAX_SIZE) -> list[object]:
+        """The arguments in what `lower_args` gave. Raises `InvalidValue`."""
+        return [param.lift(each, path, max_size=max_size) for (param, path), each in zip(self._plan, raw, strict=True)]
+
     def lower_result(self, value: object, *, max_size: int = MAX_SIZE) -> Lowered | None:
         """A result as a guest would give it; None, and from None only, if there is none. Raises `InvalidValue`."""
         if self.result is not None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from desk.bus import codec, ron
-from desk.bus.cbor_items import MAX_ITEMS
+from desk.bus.cbor_items import CONTAINER_WEIGHT, MAX_ITEMS, STRING_WEIGHT, count_items
 from desk.bus.codec import MAX_DEPTH, MAX_SIZE, CodecError, encode
 from desk.bus.types import (
     ANY,
@@ -29,19 +29,28 @@ from desk.bus.types import (
     U32,
     U64,
     WORDS,
+    Bytes,
+    EnumOf,
     Flat,
+    Float,
     Integer,
     InvalidValue,
     ListOf,
+    Named,
     OptionOf,
     Raw,
     Record,
+    ResultOf,
     Signature,
+    String,
     TupleOf,
     Type,
     TypeSyntaxError,
+    VariantOf,
     parse_type,
+    parse_type_text,
 )
+from desk.bus.types.numbers import INTEGER_RANGES
 
 
 def read(text: str) -> Type:
@@ -239,6 +248,7 @@ class Count(int):
         ("f32", 3.5e38),
         ("f32", -3.5e38),
         ("f32", 10**39),
+        ("f32", 10**400),
         ("char", ""),
         ("char", "ab"),
         ("char", "e\u0301"),
@@ -425,8 +435,10 @@ SMALL_ITEMS: dict[str, object] = {"array": [], "object": {}, "number": 0, "text"
 @pytest.mark.parametrize("gap", ["", " \n"])
 def test_items_of_json_are_bounded(item: object, gap: str) -> None:
     """As many items as in CBOR are read and written, and not one more, whatever they are and however it is spaced."""
-    largest = [item] * (MAX_ITEMS - 1)
-    larger = [*largest, item]
+    weight = count_items(item)
+    largest = [item] * ((MAX_ITEMS - CONTAINER_WEIGHT) // weight)
+    largest += [0] * (MAX_ITEMS - count_items(largest))
+    larger = [*largest, 0]
 
     def spaced(value: object) -> bytes:
         text = json.dumps(value, separators=(f",{gap}", ":"))
@@ -453,8 +465,8 @@ def test_missing_fields_are_bounded_as_items_are() -> None:
 
 
 def test_keys_of_json_are_items() -> None:
-    """An object is one item, and two more for each of its fields."""
-    fields = {f"{i:05x}": 0 for i in range((MAX_ITEMS - 1) // 2)}
+    """An object is an item, and so are the key and the value of each of its fields."""
+    fields: dict[str, object] = {f"{i:05x}": 0 for i in range((MAX_ITEMS - CONTAINER_WEIGHT) // (STRING_WEIGHT + 1))}
     assert JSON.lift(JSON.lower(fields)) == fields
     with pytest.raises(InvalidValue, match="more than 131,072 items"):
         JSON.lift(json.dumps(fields | {"one": 0}).encode())
@@ -615,17 +627,29 @@ def test_syntax(text: str, declared: Type) -> None:
         ("list(i32, i32)", "list is of one type, got 2"),
         ("option(option(i32))", "option of an option"),
         ("tuple()", "at least one type"),
-        ("i32(i32)", "i32 is a type by itself"),
+        ("i32(i32)", "i32 takes a range, as in i32(1..=10), got a name"),
+        ("bool(i32)", "bool is a type by itself"),
+        ("int", "no type is called 'int'; write i32 or i64"),
+        ("int(1..=5)", "no type is called 'int'; write i32 or i64"),
+        ("str", "no type is called 'str'; write string"),
+        ("float", "no type is called 'float'; write f64 or f32"),
+        ("number", "no type is called 'number'; write f64, or i32 or i64"),
+        ("boolean", "no type is called 'boolean'; write bool"),
+        ("text", "no type is called 'text'; write string"),
+        ("map(string, i32)", "no type is called 'map'; write a record (name: type, ...), or json"),
+        ("object", "no type is called 'object'; write a record"),
+        ("dict", "no type is called 'dict'; write a record"),
+        ("array(i32)", "no type is called 'array'; write list(type)"),
         ("frob(1)", "no type is called 'frob'"),
         ("()", "expected a type"),
         ("(i32, string)", "expected a type"),
         ("Point(x: i32)", "no name of its own"),
         ("(é: i32)", "is no field name"),
         ("5", "expected a type, got an integer"),
-        ('"i32"', "expected a type, got a string"),
-        ("[i32]", "expected a type, got a list"),
-        ("{a: i32}", "expected a type, got a map"),
-        ("Some(i32)", "expected a type, got Some"),
+        ('"i32"', "expected a type, got a string; types are written without quotes"),
+        ("[i32]", "expected a type, got a list; a list type is written list(i32)"),
+        ("{a: i32}", "expected a type, got a map; a record type is written (name: string)"),
+        ("Some(i32)", "expected a type, got Some; an option type is written option(i32)"),
         ("None", "expected a type, got None"),
         ("list(" * 17 + "i32" + ")" * 17, "more than 16"),
         ("list(" * 60 + "i32" + ")" * 60, "more than 16"),
@@ -737,9 +761,10 @@ def test_signature_bounds_payloads() -> None:
 # What holds for every type and value.
 
 
-NAMES = st.from_regex("[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True).filter(
-    lambda name: name not in {"true", "false", "None", "Some", "inf", "NaN", "inff32", "inff64", "NaNf32", "NaNf64"}
+RON_WORDS = st.sampled_from(
+    ["true", "false", "None", "Some", "inf", "NaN", "inff32", "NaNf64", "_", "r", "b", "br", "i32"]
 )
+NAMES = st.from_regex("[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True) | RON_WORDS
 
 
 def records(inner: st.SearchStrategy[Type]) -> st.SearchStrategy[Type]:
@@ -748,17 +773,66 @@ def records(inner: st.SearchStrategy[Type]) -> st.SearchStrategy[Type]:
     return fields.map(lambda pairs: Record(tuple(pairs)))
 
 
+def variants(inner: st.SearchStrategy[Type]) -> st.SearchStrategy[Type]:
+    """Variant and result types with cases of `inner`, or of nothing."""
+    held = st.none() | inner
+    cases = st.lists(st.tuples(NAMES, held), min_size=1, max_size=4, unique_by=lambda pair: pair[0])
+    return cases.map(lambda pairs: VariantOf(tuple(pairs))) | st.tuples(held, held).map(lambda pair: ResultOf(*pair))
+
+
+def bounds(numbers: st.SearchStrategy[float]) -> st.SearchStrategy[tuple[float | None, float | None]]:
+    """The two ends of a range, either of which may be open."""
+    both = st.tuples(numbers, numbers).map(lambda pair: (min(pair), max(pair)))
+    return both.flatmap(lambda pair: st.sampled_from([pair, (pair[0], None), (None, pair[1])]))
+
+
+def whole(name: str) -> st.SearchStrategy[Type]:
+    """Ranges of the numbers of a word."""
+    low, high = INTEGER_RANGES[name]
+    pairs = st.tuples(st.integers(low, high), st.integers(low, high))
+    return pairs.map(lambda pair: Integer(name, min(pair), max(pair), wide=name in ("i64", "u64")))
+
+
+LENGTHS = st.tuples(st.integers(0, 3), st.none() | st.integers(3, 6))
+PATTERNS = ("[a-z]+", "é|[^a]{0,2}", r'\.\\"?', "(ab?)*", "\n\u202e?")
+LIMITED = (
+    st.sampled_from(list(INTEGER_RANGES)).flatmap(whole)
+    | bounds(st.floats(allow_nan=False)).map(lambda pair: Float(64, *pair))
+    | bounds(st.floats(allow_nan=False, width=32)).map(lambda pair: Float(32, *pair))
+    | LENGTHS.map(lambda pair: String(*pair))
+    | st.sampled_from(PATTERNS).map(lambda pattern: String(pattern=pattern))
+    | LENGTHS.map(lambda pair: Bytes(*pair))
+    | st.lists(NAMES, min_size=1, max_size=5, unique=True).map(lambda names: EnumOf(tuple(names)))
+)
+
+
 def containers(inner: st.SearchStrategy[Type]) -> st.SearchStrategy[Type]:
     """Types made of `inner`."""
     return (
         inner.map(ListOf)
-        | inner.filter(lambda item: not isinstance(item, OptionOf)).map(OptionOf)
+        | st.tuples(inner, LENGTHS).map(lambda pair: ListOf(pair[0], *pair[1]))
+        | inner.filter(lambda item: not isinstance(item.bare, OptionOf)).map(OptionOf)
         | st.lists(inner, min_size=1, max_size=3).map(lambda items: TupleOf(tuple(items)))
         | records(inner)
+        | variants(inner)
     )
 
 
-TYPES = st.recursive(st.sampled_from(list(WORDS.values())), containers, max_leaves=6)
+NAMED: dict[str, Type] = {
+    "place": Named("place", read("(city: string, note: option(string))")),
+    "two-words": Named("two-words", read("option(u8(1..=9))")),
+    "id": Named("id", I64),
+}
+NAMED["places"] = Named("places", ListOf(NAMED["place"]))
+
+
+@st.composite
+def leaves(draw: st.DrawFn) -> Type:
+    """Types to make others of. A function of its own, so that what is made of it can be shown in a line."""
+    return draw(st.sampled_from([*WORDS.values(), *NAMED.values()]) | LIMITED)
+
+
+TYPES = st.recursive(leaves(), containers, max_leaves=6)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 INT64 = st.integers(-(2**64), 2**64 - 1)
 JSON_VALUES = st.recursive(
@@ -768,11 +842,7 @@ JSON_VALUES = st.recursive(
 )
 VALUES: dict[Type, st.SearchStrategy[object]] = {
     BOOL: st.booleans(),
-    F32: st.floats(allow_nan=False, width=32),
-    F64: st.floats(allow_nan=False),
     CHAR: st.characters(exclude_categories=["Cs"]),
-    STRING: st.text(),
-    BYTES: st.binary(),
     JSON: JSON_VALUES,
     ANY: JSON_VALUES | st.binary() | st.floats(allow_nan=False),
 }
@@ -781,10 +851,24 @@ VALUES: dict[Type, st.SearchStrategy[object]] = {
 def values(declared: Type) -> st.SearchStrategy[object]:
     """Values of a type."""
     match declared:
+        case Named(type=named):
+            return values(named)
         case Integer(low=low, high=high):
             return st.integers(low, high)
-        case ListOf(item=item):
-            return st.lists(values(item), max_size=4)
+        case Float(bits=bits, low=low, high=high):
+            return st.floats(low, high, allow_nan=False, width=bits)
+        case String(pattern=str(pattern)):
+            return st.from_regex(pattern, fullmatch=True)
+        case String(shortest=shortest, longest=longest):
+            return st.text(min_size=shortest, max_size=longest)
+        case Bytes(shortest=shortest, longest=longest):
+            return st.binary(min_size=shortest, max_size=longest)
+        case EnumOf(names=names):
+            return st.sampled_from(names)
+        case VariantOf(cases=cases):
+            return st.one_of([st.just(name) if item is None else held(name, values(item)) for name, item in cases])
+        case ListOf(item=item, shortest=shortest, longest=longest):
+            return st.lists(values(item), min_size=shortest, max_size=4 if longest is None else longest)
         case OptionOf(item=item):
             return st.none() | values(item)
         case TupleOf(items=items):
@@ -795,13 +879,18 @@ def values(declared: Type) -> st.SearchStrategy[object]:
             return VALUES[declared]
 
 
+def held(name: str, inner: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
+    """Values of a case that holds one."""
+    return inner.map(lambda value: {name: value})
+
+
 TYPES_AND_VALUES = TYPES.flatmap(lambda declared: st.tuples(st.just(declared), values(declared)))
 
 
 @given(TYPES)
 def test_types_are_printed_as_they_are_read(declared: Type) -> None:
-    """Reading what a type prints gives the type."""
-    assert read(str(declared)) == declared
+    """Reading what a type prints, with the names that it uses, gives the type."""
+    assert parse_type_text(str(declared), NAMED) == declared
 
 
 @given(TYPES_AND_VALUES)

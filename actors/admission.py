@@ -87,6 +87,8 @@ class Admission:
     """None if the bytes could not be read."""
     limits: Limits = field(default_factory=Limits)
     """What it may use: the operator's caps, lowered where the manifest asks for less."""
+    name: str = "(unknown)"
+    """The extension's, where a manifest says it, if only that."""
 
     @property
     def accepted(self) -> bool:
@@ -96,7 +98,7 @@ class Admission:
     def check(self) -> Manifest:
         """Return the manifest if the module may run; raise `Refused` with all reasons if not."""
         if self.manifest is None or self.reasons:
-            raise Refused(self.manifest.name if self.manifest else "(unknown)", self.reasons)
+            raise Refused(self.manifest.name if self.manifest else self.name, self.reasons)
         return self.manifest
 
 
@@ -117,7 +119,7 @@ def admit(
     except WasmFormatError as error:
         reason = f"not a well-formed module: {error}"
         return Admission(manifest, (reason,), manifest.notices if manifest else (), None)
-    manifest, against = _choose_manifest(wasm, module, manifest)
+    manifest, against, name = _choose_manifest(wasm, module, manifest)
     caps = limits or Limits()
     asked: Mapping[str, int] = manifest.limits if manifest else {}
     allowed = caps.narrowed(asked) if asked else caps
@@ -125,7 +127,7 @@ def admit(
     if len(reasons) > _MAX_REASONS:
         reasons[_MAX_REASONS:] = ["and more"]
     notices = (*(manifest.notices if manifest else ()), *_capped(asked, caps), *_uncalled(module))
-    return Admission(manifest, tuple(reasons), notices, module, allowed)
+    return Admission(manifest, tuple(reasons), notices, module, allowed, name)
 
 
 def _unreadable(wasm: bytes, max_size: int) -> str | None:
@@ -144,23 +146,29 @@ def _unreadable(wasm: bytes, max_size: int) -> str | None:
             return None
 
 
-def _choose_manifest(wasm: bytes, module: ModuleSummary, given: Manifest | None) -> tuple[Manifest | None, list[str]]:
+def _choose_manifest(
+    wasm: bytes, module: ModuleSummary, given: Manifest | None
+) -> tuple[Manifest | None, list[str], str]:
+    """The manifest that counts, what speaks against it, and the extension's name as far as it is known."""
     sections = module.custom_named(MANIFEST_SECTION)
+    name = given.name if given else "(unknown)"
     if len(sections) > 1:
-        return given, [f"{len(sections)} custom sections `{MANIFEST_SECTION}`; expected one at most"]
+        return given, [f"{len(sections)} custom sections `{MANIFEST_SECTION}`; expected one at most"], name
     if not sections:
-        return given, [] if given else [_NO_MANIFEST]
+        return given, [] if given else [_NO_MANIFEST], name
     try:
         embedded = parse_manifest(sections[0].contents(wasm))
     except ManifestError as error:
         field = f"{error.field}: " if error.field else ""
         place = f"line {error.line}, column {error.column}"
-        return given, [f"the manifest in the custom section `{MANIFEST_SECTION}`, {place}: {field}{error.problem}"]
+        reason = f"the manifest in the custom section `{MANIFEST_SECTION}`, {place}: {field}{error.problem}"
+        return given, [reason], name if given else error.name or name
     if given is None or embedded == given:
-        return given or embedded, []
+        return given or embedded, [], embedded.name
     theirs = embedded.to_dict()
     differing = ", ".join(name for name, value in given.to_dict().items() if value != theirs[name])
-    return given, [f"the manifest given and the one in the custom section `{MANIFEST_SECTION}` differ in: {differing}"]
+    reason = f"the manifest given and the one in the custom section `{MANIFEST_SECTION}` differ in: {differing}"
+    return given, [reason], name
 
 
 def _reasons(module: ModuleSummary, manifest: Manifest | None, imports: ImportTable, limits: Limits) -> Iterator[str]:

@@ -3,38 +3,46 @@
     ExtensionManifest(
         name: "weather-widget",
         api_version: "0.1",
+        types: {"reading": (city: string(1..=80), tmax: f64)},
         exports: {
             "render": (params: [i32, i32], ret: i32),
-            "on_observed": (params: [(city: string, tmax: f64)]),
+            "on_observed": (params: [reading]),
+            "on_tick": (),
         },
         subscribes: {"weather.observed": "on_observed"},
-        publishes: {"weather.summary": string},
+        timers: {"on_tick": "every 5m"},
+        publishes: {"weather.record": reading},
         permissions: {network: ["api.weather.com"], filesystem: ["read:/var/cache/weather"]},
         limits: {memory: "16MiB", wall_ms: 500},
         profile: "image",
     )
 
 `name` and `api_version` are required, and the struct may leave out its name. An export takes the types in `params` (which
-may be named: `(width: i32, height: i32)`) and gives `ret`, or nothing. Listening is a pattern of subjects and the export
-that takes the events, publishing a subject and the type of its events; both ask for the permission to do so, it need not be
-said twice. Limits can only be lowered. The profile is `small`, or `image` for guests with megabytes of initial data, or
-`deterministic` for those that do the same in every run; the operator may choose another.
+may be named: `(width: i32, height: i32)`) and gives `ret`, or nothing; `types` gives names to types that stand in several
+places. Listening is a pattern of subjects and the export that takes the events, publishing a subject and the type of its
+events; both ask for the permission to do so, it need not be said twice. A timer is an export that is called every so often.
+Limits can only be lowered. The profile is `small`, or `image` for guests with megabytes of initial data, or `deterministic`
+for those that do the same in every run; the operator may choose another.
 
 A manifest is an attack until proven otherwise: its size, depth and every number in it are bounded, and what is not known
 is an error, because an author who wrote it meant something by it. What is known, but not acted upon yet, is listed in
-`Manifest.notices`. See `manifest_fields` for each field.
+`Manifest.notices`. See `manifest_fields` for each field, `manifest_types` for those with types, and `manifest_handlers` for
+events and timers.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from types import MappingProxyType
+from typing import Never
 
 from desk.actors.engine.profiles import SMALL
-from desk.actors.manifest_fields import API_VERSIONS, NOT_YET, READERS, ManifestFields
+from desk.actors.manifest_fields import API_VERSIONS, KNOWN, NOT_YET, ManifestFields, read_fields
+from desk.actors.manifest_handlers import check_handlers
 from desk.actors.manifest_place import ManifestError, Place
 from desk.bus import ron
+from desk.bus.mailbox import Overflow
 from desk.bus.ron.text import shown
-from desk.bus.types import Signature, Type
+from desk.bus.types import Named, Signature, Type
 from desk.capabilities.permissions import Atom, BusAtom, PermissionSet
 
 __all__ = ["API_VERSIONS", "MANIFEST_LIMITS", "Manifest", "ManifestError", "parse_fragment", "parse_manifest"]
@@ -44,8 +52,8 @@ MANIFEST_LIMITS = ron.RonLimits(size=65_536, depth=32, nodes=10_000)
 _ROOT = "ExtensionManifest"
 _REQUIRED = ("name", "api_version")
 _NOTHING = PermissionSet()
+_EMPTY: Mapping[str, Never] = MappingProxyType({})
 _NAMED = 3  # permissions that a notice names
-_KNOWN = (*READERS, *(name for name in NOT_YET if name not in READERS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +64,20 @@ class Manifest:
     api_version: str
     version: str | None = None
     description: str = ""
-    exports: Mapping[str, Signature] = field(default_factory=dict[str, Signature])
+    types: Mapping[str, Type] = field(default_factory=lambda: _EMPTY)
+    """Name to the type it stands for, a `Named`."""
+    exports: Mapping[str, Signature] = field(default_factory=lambda: _EMPTY)
     permissions: PermissionSet = _NOTHING
     """What `permissions` says, as written."""
-    subscribes: Mapping[str, str] = field(default_factory=dict[str, str])
+    subscribes: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     """Pattern of subjects to the export that takes the events."""
-    publishes: Mapping[str, Type] = field(default_factory=dict[str, Type])
+    overflow: Mapping[str, Overflow] = field(default_factory=lambda: _EMPTY)
+    """Pattern of subjects to what becomes of an event that finds the mailbox full, where the manifest says it."""
+    timers: Mapping[str, float] = field(default_factory=lambda: _EMPTY)
+    """Export to the seconds between two calls of it."""
+    publishes: Mapping[str, Type] = field(default_factory=lambda: _EMPTY)
     """Subject to the type of its events."""
-    limits: Mapping[str, int] = field(default_factory=dict[str, int])
+    limits: Mapping[str, int] = field(default_factory=lambda: _EMPTY)
     """Keys of `Limits`, in its units."""
     profile: str = SMALL.name
     """How its engine is configured: one of `PROFILES` in `engine/profiles.py`."""
@@ -95,10 +109,15 @@ class Manifest:
             "api_version": self.api_version,
             "version": self.version,
             "description": self.description,
+            "types": {
+                name: str(type_.type if isinstance(type_, Named) else type_) for name, type_ in self.types.items()
+            },
             "exports": exports,
             "permissions": _texts(self.permissions),
             "requested": _texts(self.requested),
             "subscribes": dict(self.subscribes),
+            "overflow": {pattern: policy.value for pattern, policy in self.overflow.items()},
+            "timers": dict(self.timers),
             "publishes": {subject: str(type_) for subject, type_ in self.publishes.items()},
             "limits": dict(self.limits),
             "profile": self.profile,
@@ -121,13 +140,13 @@ def parse_manifest(source: str | bytes) -> Manifest:
     name = root.name if isinstance(root, (ron.Struct, ron.Tuple)) else None
     if name not in (None, _ROOT):
         raise place.unknown("struct", name, (_ROOT,))
-    fields = place.fields(f"{_ROOT}(name: ..., api_version: ..., ...)", _KNOWN)
-    values = _values(fields)
+    fields = place.fields(f"{_ROOT}(name: ..., api_version: ..., ...)", KNOWN)
+    values = read_fields(fields)
     for required in _REQUIRED:
         if required not in values:
             raise place.error(f"the field `{required}` is missing; expected {_example(required)}")
     manifest = Manifest(**values, notices=_notices(fields, values))
-    _check_handlers(manifest, fields)
+    check_handlers(manifest.exports, manifest.subscribes, manifest.timers, fields)
     return manifest
 
 
@@ -141,7 +160,7 @@ def parse_fragment(text: str) -> ManifestFields:
         struct = ron.parse_fields(text, limits=MANIFEST_LIMITS)
     except ron.RonError as error:
         raise _of_ron(error) from None
-    return _values(Place(struct).fields("fields", _KNOWN))
+    return read_fields(Place(struct).fields("fields", KNOWN))
 
 
 def _read(source: str | bytes) -> ron.Node:
@@ -155,11 +174,6 @@ def _read(source: str | bytes) -> ron.Node:
 
 def _of_ron(error: ron.RonError) -> ManifestError:
     return ManifestError(error.message, field="", pos=error.pos, excerpt=error.excerpt)
-
-
-def _values(fields: Mapping[str, Place]) -> ManifestFields:
-    values = {name: READERS[name](place) for name, place in fields.items() if name in READERS}
-    return cast("ManifestFields", values)
 
 
 def _example(required: str) -> str:
@@ -187,16 +201,3 @@ def _notices(fields: Mapping[str, Place], values: ManifestFields) -> tuple[str, 
 
 def _few(texts: Sequence[str]) -> str:
     return ", ".join(texts[:_NAMED]) + (f" and {len(texts) - _NAMED} more" if len(texts) > _NAMED else "")
-
-
-def _check_handlers(manifest: Manifest, fields: Mapping[str, Place]) -> None:
-    """Every export that takes events exists and has one parameter, the event."""
-    if "subscribes" not in fields:
-        return
-    for pattern, _, place in fields["subscribes"].entries("a map", len(manifest.subscribes)):
-        export = manifest.subscribes[pattern]
-        if export not in manifest.exports:
-            raise place.unknown("export", export, manifest.exports)
-        count = len(manifest.exports[export].params)
-        if count != 1:
-            raise place.error(f"{shown(export)} takes {count} parameters; expected one, the event: (params: [any])")

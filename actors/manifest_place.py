@@ -7,13 +7,15 @@ of the known ones, the nearest known one is suggested.
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
 from desk.bus import ron
 from desk.bus.errors import DeskError
 from desk.bus.ron.text import Pos, excerpt, shown
+
+EXTENSION_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _LISTED = 16  # known words that an error repeats
@@ -22,12 +24,18 @@ _LISTED = 16  # known words that an error repeats
 class ManifestError(DeskError):
     """The manifest is not one. The author's doing: nothing was installed or started.
 
-    `field` is the path to the value (`exports.render.params[1]`, empty for the whole), `problem` says in one line what
-    is wrong with it and what was expected, `line` and `column` count from 1, `excerpt` is the line with a caret below.
+    `name` is the extension's, if the manifest says it, else empty. `field` is the path to the value
+    (`exports.render.params[1]`, empty for the whole), `problem` says in one line what is wrong with it and what was
+    expected, `line` and `column` count from 1, `excerpt` is the line with a caret below.
     """
 
-    def __init__(self, problem: str, *, field: str, pos: Pos, excerpt: str) -> None:
-        super().__init__(f"manifest, {pos}: {field and f'{field}: '}{problem}\n{excerpt}")
+    doing = "author"
+    retry = "never"
+
+    def __init__(self, problem: str, *, field: str, pos: Pos, excerpt: str, name: str = "") -> None:
+        whose = f"manifest of {name}" if name else "manifest"
+        super().__init__(f"{whose}, {pos}: {field and f'{field}: '}{problem}\n{excerpt}")
+        self.name = name
         self.problem = problem
         self.field = field
         self.line = pos.line
@@ -52,7 +60,15 @@ class Place:
     def error(self, problem: str, pos: Pos | None = None) -> ManifestError:
         """The error that says `problem` about this place, or about a `pos` inside it."""
         pos = pos or self.node.pos
-        return ManifestError(problem, field=self.path, pos=pos, excerpt=excerpt(self.node.text, pos))
+        return ManifestError(problem, field=self.path, pos=pos, excerpt=excerpt(self.node.text, pos), name=self._name())
+
+    def _name(self) -> str:
+        """The name that the whole manifest gives its extension, if it is one."""
+        if self.outer is not None:
+            return self.outer._name()
+        fields = self.node.fields if isinstance(self.node, ron.Struct) else ()
+        name = next((field.value for field in fields if field.name == "name"), None)
+        return name.value if isinstance(name, ron.Str) and EXTENSION_NAME.fullmatch(name.value) else ""
 
     def unknown(self, kind: str, word: str, known: Iterable[str], pos: Pos | None = None) -> ManifestError:
         """The error about a `word` that is none of the `known` ones of its `kind`."""
@@ -113,13 +129,12 @@ class Place:
             step = f".{name}" if _PLAIN.fullmatch(name) else f"[{shown(name)}]"
             yield name, Place(key, step, self), Place(value, step, self)
 
-    def fields(self, expected: str, known: Iterable[str]) -> "dict[str, Place]":
+    def fields(self, expected: str, known: Collection[str]) -> "dict[str, Place]":
         """The fields of the struct here, each of which is `known`. `()` is a struct without fields."""
         if isinstance(self.node, ron.Tuple) and not self.node.items and self.node.name is None:
             return {}
         if not isinstance(self.node, ron.Struct):
             raise self.wrong_kind(expected)
-        known = tuple(known)
         places: dict[str, Place] = {}
         for field in self.node.fields:
             if field.name not in known:

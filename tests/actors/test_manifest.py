@@ -6,10 +6,15 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from toolbox import ROOT
 
+import desk.actors.manifest
 from desk.actors.engine.profiles import PROFILES
 from desk.actors.limits import MIB, Limits
 from desk.actors.manifest import Manifest, ManifestError, parse_fragment, parse_manifest
+from desk.actors.manifest_fields import KNOWN
+from desk.bus.mailbox import Overflow
+from desk.bus.types import InvalidValue
 
 # The two snippets of the product's owner as they stand.
 SEED_MANIFEST = """// manifest.ron
@@ -45,11 +50,13 @@ FULL = """ExtensionManifest(
     description: "Draws the weather.\\nخوش آمدید",
     exports: {
         render: (params: (width: i32, height: i32), ret: i32),
-        "on-observed": (params: [(city: string, tmax: option(f64))]),
+        "on-observed": (params: [reading]),
         tick: (),
     },
-    subscribes: {"weather.*": "on-observed"},
-    publishes: {"weather.summary": list(string)},
+    subscribes: {"weather.*": "on-observed", "radar.**": (export: "on-observed", overflow: drop_oldest)},
+    timers: {tick: "every 5m"},
+    publishes: {"weather.summary": list(string), "weather.record": reading},
+    types: {reading: (city: place, tmax: option(f64)), "place": string(1..=80)},
     permissions: {network: ["api.weather.com"], bus: ["publish:other.**"]},
     limits: {memory: "16MiB", wall_ms: "2 s", mailbox: 10},
     profile: "image",
@@ -113,8 +120,11 @@ def test_every_field() -> None:
     assert full.exports["render"].names == ("width", "height")
     assert full.exports["on-observed"].result is None
     assert full.exports["tick"].params == ()
-    assert full.subscribes == {"weather.*": "on-observed"}
+    assert full.subscribes == {"weather.*": "on-observed", "radar.**": "on-observed"}
+    assert full.overflow == {"radar.**": "drop_oldest"}
+    assert full.timers == {"tick": 300.0}
     assert str(full.publishes["weather.summary"]) == "list(string)"
+    assert list(full.types) == ["reading", "place"]
     assert full.limits == {"memory": 16 * MIB, "wall_ms": 2_000, "mailbox": 10}
     assert full.profile == "image"
     assert full.hot_reload is True
@@ -126,7 +136,9 @@ def test_events_ask_for_their_permissions() -> None:
     assert [str(atom) for atom in full.requested if atom.section == "bus"] == [
         "bus publish:other.**",
         "bus subscribe:weather.*",
+        "bus subscribe:radar.**",
         "bus publish:weather.summary",
+        "bus publish:weather.record",
     ]
     assert [str(atom) for atom in full.permissions if atom.section == "bus"] == ["bus publish:other.**"]
 
@@ -134,13 +146,13 @@ def test_events_ask_for_their_permissions() -> None:
 def test_to_dict_is_json() -> None:
     """A manifest can be printed as JSON, with types and permissions in the manifest's own syntax."""
     shown = json.loads(json.dumps(parse_manifest(FULL).to_dict()))
-    assert shown["exports"]["on-observed"] == {
-        "params": ["(city: string, tmax: option(f64))"],
-        "names": None,
-        "ret": None,
-    }
+    assert shown["exports"]["on-observed"] == {"params": ["reading"], "names": None, "ret": None}
+    assert shown["types"] == {"reading": "(city: place, tmax: option(f64))", "place": "string(1..=80)"}
     assert shown["requested"]["network"] == ["connect:api.weather.com:443"]
-    assert shown["publishes"] == {"weather.summary": "list(string)"}
+    assert shown["publishes"] == {"weather.summary": "list(string)", "weather.record": "reading"}
+    assert shown["subscribes"] == {"weather.*": "on-observed", "radar.**": "on-observed"}
+    assert shown["overflow"] == {"radar.**": "drop_oldest"}
+    assert shown["timers"] == {"tick": 300.0}
     assert shown["profile"] == "image"
 
 
@@ -153,9 +165,119 @@ def test_a_profile_is_named(name: str) -> None:
 
 def test_what_is_not_acted_upon_is_noticed() -> None:
     """Known fields that nothing acts on yet are accepted, and each is named."""
-    notices = manifest('config: {"a": [1, 2.5]}, types: (), timers: {}, reasons: {}, hot_reload: false').notices
-    assert [notice.split("`")[1] for notice in notices] == ["config", "types", "timers", "reasons", "hot_reload"]
+    notices = manifest('config: {"a": [1, 2.5]}, types: {}, timers: {}, reasons: {}, hot_reload: false').notices
+    assert [notice.split("`")[1] for notice in notices] == ["config", "reasons", "hot_reload"]
     assert manifest("config: {}") == manifest("")
+    assert parse_manifest(FULL).notices == ("`hot_reload` is accepted, but nothing acts on it yet",)
+
+
+@pytest.mark.parametrize(
+    "types",
+    ["types: {reading: (city: place), place: string}", 'types: {"place": string, "reading": (city: place)}'],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_named_type_is_used_anywhere(types: str, first: bool) -> None:
+    """In parameters with and without names, results, events and other types; in any order of types and of fields."""
+    exports = 'exports: {"a": (params: [reading], ret: list(reading)), "b": (params: (at: place))}'
+    rest = f'{exports}, publishes: {{"c.d": option(reading)}}'
+    read = manifest(f"{types}, {rest}" if first else f"{rest}, {types}")
+    assert {name: str(each) for name, each in read.exports.items()} == {
+        "a": "(reading) -> list(reading)",
+        "b": "(at: place)",
+    }
+    read.exports["a"].params[0].check({"city": "Oslo"})
+    with pytest.raises(InvalidValue, match="city"):
+        read.publishes["c.d"].check({"city": 1})
+
+
+def test_manifests_differ_by_types_timers_and_policies() -> None:
+    """Two manifests are equal only if they say the same there, too."""
+    exports = "exports: {on: (params: [any]), tick: ()}"
+    variants = [
+        exports,
+        f"{exports}, types: {{a: i32}}",
+        f"{exports}, types: {{a: i64}}",
+        f'{exports}, timers: {{tick: "every 1s"}}',
+        f'{exports}, timers: {{tick: "every 2s"}}',
+        f'{exports}, subscribes: {{"a": "on"}}',
+        f'{exports}, subscribes: {{"a": (export: "on", overflow: wait)}}',
+        f'{exports}, subscribes: {{"a": (export: "on", overflow: refuse)}}',
+    ]
+    read = [manifest(each) for each in variants]
+    dicts = [each.to_dict() for each in read]
+    for index in range(len(read)):
+        assert [read[index] == other for other in read] == [index == at for at in range(len(read))]
+        assert dicts.count(dicts[index]) == 1
+
+
+@pytest.mark.parametrize("policy", Overflow)
+def test_a_policy_is_a_name_or_a_string(policy: Overflow) -> None:
+    """Each policy of a mailbox can be asked for; who says only the export has none in `overflow`."""
+    for written in (policy.value, f'"{policy.value}"'):
+        said = manifest(
+            f'exports: {{on: (params: [any])}}, subscribes: {{"a": (overflow: {written}, export: "on"), "b": (export: "on")}}'
+        )
+        assert said.subscribes == {"a": "on", "b": "on"}
+        assert said.overflow == {"a": policy}
+        assert said.overflow["a"] is policy
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        "",
+        "params: []",
+        "params: [(number: u64, missed: u64)]",
+        "params: (tick: (missed: u64, number: u64))",
+        "params: [any]",
+        "params: [json]",
+        "params: [option(beat)]",
+        "params: [(number: u64, missed: u64, note: option(string))]",
+    ],
+)
+def test_a_timer_calls_what_takes_a_tick(params: str) -> None:
+    """Nothing, or one parameter that accepts number and missed, whatever it is called."""
+    types = "types: {beat: (number: u64(1..), missed: u64)}"
+    assert manifest(f'{types}, exports: {{t: ({params})}}, timers: {{t: "every 49d"}}').timers == {"t": 49 * 86_400.0}
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        "params: [i32]",
+        "params: [string]",
+        "params: [bytes]",
+        "params: [(number: u64, missed: u64), any]",
+        "params: (number: u64, missed: u64)",
+        "params: [(number: u64)]",
+        "params: [(number: u64, missed: u64, more: u64)]",
+        "params: [(number: u32, missed: u64)]",
+        "params: [(number: u64, missed: i64)]",
+        "params: [(number: u64(1..=10), missed: u64)]",
+        "params: [(number: u64, missed: u64(1..))]",
+        "params: [tuple(u64, u64)]",
+        "params: [list(u64)]",
+    ],
+)
+def test_a_timer_calls_nothing_else(params: str) -> None:
+    """What could not take every tick there can be is refused before it ever comes to one."""
+    error = refused(f'(name: "a", api_version: "0.1", exports: {{t: ({params})}}, timers: {{t: "every 1s"}})')
+    assert error.field == "timers.t"
+    assert "expected no parameters, or one for the tick: (params: [(number: u64, missed: u64)])" in error.problem
+
+
+def test_an_extension_has_few_timers() -> None:
+    """Sixteen, and not a million (case 40)."""
+
+    def timers(count: int) -> str:
+        exports = ", ".join(f"t{n}: ()" for n in range(min(count, 256)))
+        entries = ", ".join(f't{n}: "every 1s"' for n in range(count))
+        return f'(name: "a", api_version: "0.1", exports: {{{exports}}}, timers: {{{entries}}})'
+
+    assert len(parse_manifest(timers(16)).timers) == 16
+    assert "at most 16 entries, found 17" in refused(timers(17)).problem
+    assert "at most 16 entries, found 2000" in refused(timers(2_000)).problem
+    assert "too large" in refused(timers(1_000_000)).problem
 
 
 def test_permissions_that_no_capability_needs_are_noticed() -> None:
@@ -220,6 +342,47 @@ def test_every_limit_may_be_asked_for() -> None:
         ('publishes: {"sys.a": i32}', "publishes[`sys.a`]", "only the host publishes there"),
         ('publishes: {"a.*": i32}', "publishes[`a.*`]", "wildcard"),
         ('publishes: {"a": no_type}', "publishes.a", "no type is called"),
+        ("types: ()", "types", "expected a map, as in"),
+        ("types: {a: i33}", "types.a", "did you mean 'i32'?"),
+        ("types: {a: b, bb: i32}", "types.a", "did you mean 'bb'?"),
+        ("types: {a: (x: list(a))}", "types.a", "made of itself"),
+        ("types: {a: b, b: c, c: option(b)}", "types.c", "made of itself"),
+        ("types: {i32: i64}", "types.i32", "has a meaning already"),
+        ("types: {list: i64}", "types.list", "has a meaning already"),
+        ("types: {A: i64}", "types.A", "a letter first"),
+        ('types: {"": i64}', "types[``]", "a letter first"),
+        ('types: {"a.b": i64}', "types[`a.b`]", "a letter first"),
+        ('types: {a: i32, "a": i64}', "types", "`a` stands here twice"),
+        ("types: {a: u8(300..)}", "types.a", "no number is in the range"),
+        ('types: {reading: i32}, exports: {"r": (params: [readin])}', "exports.r.params[0]", "did you mean 'reading'?"),
+        ('types: {reading: i32}, publishes: {"r": list(readin)}', "publishes.r", "did you mean 'reading'?"),
+        ("timers: []", "timers", "expected a map, as in"),
+        ("timers: {t: 5}", "timers.t", "an interval as a string, as in"),
+        ('timers: {t: "every 5m"}', "timers.t", "unknown export `t`; expected none"),
+        ('exports: {on_tick: ()}, timers: {ontick: "every 5m"}', "timers.ontick", "did you mean `on_tick`?"),
+        ('exports: {t: ()}, timers: {t: "5m"}', "timers.t", 'did you mean "every 5m"?'),
+        ('exports: {t: ()}, timers: {t: "every 5 m"}', "timers.t", 'as in "every 5m"'),
+        ('exports: {t: ()}, timers: {t: "every -1s"}', "timers.t", "expected one whole number and a unit"),
+        ('exports: {t: ()}, timers: {t: "every 1e9s"}', "timers.t", "expected one whole number and a unit"),
+        ('exports: {t: ()}, timers: {t: "every ٥m"}', "timers.t", "expected one whole number and a unit"),
+        ('exports: {t: ()}, timers: {t: "every 5\\u{202e}m"}', "timers.t", "found `every 5\\u202em`"),
+        ('exports: {t: ()}, timers: {t: "every 366d"}', "timers.t", "100ms to 365d"),
+        ('exports: {t: ()}, timers: {t: "every 99ms"}', "timers.t", "100ms to 365d"),
+        (f'exports: {{t: ()}}, timers: {{t: "every {"9" * 60}s"}}', "timers.t", "at most 64 characters"),
+        ('exports: {t: ()}, timers: {t: "every 5m", "t": "every 5m"}', "timers", "`t` stands here twice"),
+        ('subscribes: {"a": 1}', "subscribes.a", "expected the name of an export, or as in (export:"),
+        ('subscribes: {"a": ()}', "subscribes.a", "the field `export` is missing"),
+        ('subscribes: {"a": (overflow: wait)}', "subscribes.a", "the field `export` is missing"),
+        ('subscribes: {"a": (export: on)}', "subscribes.a.export", "as a string, found a name"),
+        ('subscribes: {"a": (export: "on")}', "subscribes.a.export", "unknown export `on`; expected none"),
+        ('subscribes: {"a": (exprt: "on")}', "subscribes.a", "unknown field `exprt`; did you mean `export`?"),
+        (
+            'subscribes: {"a": (export: "on", overflow: drop_oldst)}',
+            "subscribes.a.overflow",
+            "unknown overflow policy `drop_oldst`; did you mean `drop_oldest`?",
+        ),
+        ('subscribes: {"a": (export: "on", overflow: "")}', "subscribes.a.overflow", "expected `wait`, `drop_oldest`"),
+        ('subscribes: {"a": (export: "on", overflow: 1)}', "subscribes.a.overflow", "a policy, as in drop_oldest"),
         ("limits: {memry: 1}", "limits.memry", "unknown limit `memry`; did you mean `memory`?"),
         ('limits: {memory: "16MB"}', "limits.memory", 'as in "16MiB" (B, KiB, MiB, GiB), found `16MB`'),
         ('limits: {mailbox: "1KiB"}', "limits.mailbox", "without a unit"),
@@ -296,10 +459,32 @@ def test_the_error_shows_the_line() -> None:
     """`str(error)` is for people: place, field, problem, and the line with a caret."""
     error = refused('(\n  name: "a",\n  api_version: "0.1",\n  permisions: {},\n)')
     assert str(error) == (
-        "manifest, line 4, column 3: unknown field `permisions`; did you mean `permissions`?\n"
+        "manifest of a, line 4, column 3: unknown field `permisions`; did you mean `permissions`?\n"
         "4 |   permisions: {},\n"
         "  |   ^"
     )
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ('(name: "a-1", api_version: "0.1", version: 1)', "a-1"),
+        ('(zzz: 1, name: "a")', "a"),
+        ('(exports: {"r": (params: (w: i33))}, name: "a")', "a"),
+        ('(api_version: "0.2")', ""),
+        ('(name: "A")', ""),
+        ("(name: 1)", ""),
+        (f'(name: "{"a" * 65}")', ""),
+        ('(name: "\\u{202e}a")', ""),
+        ('(name: "a"', ""),
+        ("[1]", ""),
+    ],
+)
+def test_an_error_names_the_extension(source: str, name: str) -> None:
+    """If the manifest says the name, and it is one; a text that is not RON has none."""
+    error = refused(source)
+    assert error.name == name
+    assert str(error).startswith(f"manifest of {name}, line 1" if name else "manifest, line 1")
 
 
 def test_a_fragment_is_as_strict() -> None:
@@ -333,6 +518,9 @@ _PHRASES = [
     "limits: {",
     'memory: "1MiB"',
     'subscribes: {"a":',
+    'timers: {"a": "every 1s"}',
+    "types: {a:",
+    '(export: "a", overflow:',
     "Some",
     "\u202e",
 ]
@@ -359,3 +547,24 @@ def test_any_bytes_are_read_or_refused(noise: bytes, at: int) -> None:
         parse_manifest(FULL.encode()[:at] + noise + FULL.encode()[at:])
     except ManifestError as error:
         str(error)
+
+
+def test_the_page_about_manifests_is_true() -> None:
+    """The example in `docs/manifest.md` is a manifest without notices, and the table has every field."""
+    page = (ROOT / "docs" / "manifest.md").read_text("utf-8")
+    example = page.partition("```ron\n")[2].partition("```")[0]
+    read = parse_manifest(example)
+    assert read.notices == ()
+    assert read.timers == {"on_tick": 300.0, "on_hour": 3_600.0}
+    assert read.overflow == {"radar.**": Overflow.DROP_OLDEST}
+    first_column = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    named = [word for cell in first_column for word in re.findall("`(.*?)`", cell)]
+    assert sorted(named) == sorted((*KNOWN, *Overflow))
+
+
+def test_the_example_of_the_module_is_a_manifest() -> None:
+    """The one in the docstring of `desk.actors.manifest`, too."""
+    text = desk.actors.manifest.__doc__ or ""
+    assert parse_manifest(text[text.index("    ExtensionManifest(") : text.index("\n    )\n") + 6]).timers == {
+        "on_tick": 300.0
+    }

@@ -13,22 +13,23 @@ There are two ways into a turn, and they differ only in the task that takes its 
 """
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 import anyio
 
+from desk.actors.cell_statistics import CellStatistics
 from desk.actors.limits import Limits
 from desk.actors.manifest import Manifest
 from desk.actors.runner import Call, Runner
 from desk.actors.turn import Turn
-from desk.bus import codec
-from desk.bus.bus import MAX_ARGUMENT, Bus, Service
+from desk.bus.bus import Bus
+from desk.bus.dead_letters import Cause
 from desk.bus.envelope import APP, Envelope
 from desk.bus.errors import DeadlineExceeded, DeskError, Unavailable
-from desk.bus.mailbox import Mailbox
+from desk.bus.mailbox import Mailbox, Overflow
+from desk.bus.responder import MAX_ARGUMENT, Service
 from desk.bus.subjects import Pattern
 from desk.bus.subscription import Subscription
 from desk.traces import names
@@ -39,25 +40,6 @@ log = logging.getLogger("desk.actors")
 _NO_SPAN = Span()
 _ROUTES_KEPT = 256
 _STOPPED = "was stopped while it handled the message"
-
-
-@dataclass(frozen=True, slots=True)
-class CellStatistics:
-    """A snapshot. Of the messages `accepted` so far, `queued` wait and `busy` (0 or 1) is being handled; the rest is over."""
-
-    accepted: int
-    handled: int
-    """Turns that ended well."""
-    failed: int
-    """Turns that did not; the requester knows, or the message is in the dead letters."""
-    dropped: int
-    """Messages not handled to the end: nobody waited any more, or the actor was stopped."""
-    queued: int
-    busy: int
-    instances: int
-    """Instances made so far."""
-    fuel: int
-    """What calls have used so far that came to an end, well or not; 0 but in the profile `deterministic`."""
 
 
 class Cell:
@@ -94,22 +76,36 @@ class Cell:
     def statistics(self) -> CellStatistics:
         """What it has done so far."""
         box, busy = self._mailbox.statistics(), int(self.current is not None)
-        done = self._handled, self._failed, self._dropped
+        done = self._handled, self._failed, self._dropped + box.displaced
         return CellStatistics(box.accepted, *done, box.queued, busy, self._runner.instances, self._runner.fuel)
 
     # -- life
 
-    async def start(self, span: Span, subscribes: Iterable[str]) -> None:
+    async def start(self, span: Span, subscribes: Sequence[str]) -> tuple[str, ...]:
         """Make the first instance, then be reachable, and listen to those patterns of the manifest that are granted.
 
-        Raises `ExtensionError` if the guest fails to start, and is not reachable then.
+        Raises `ExtensionError` if the guest fails to start, `ConflictingTypes` if another extension says otherwise what the
+        events are that it publishes or listens to; it is not reachable then. Returns what it should be told.
         """
+        notices = self._declare(subscribes)
         await self._runner.ready(span, APP)
         for export, signature in self.manifest.exports.items():
             self._services.append(self._bus.serve(self.subjects[export], signature, self._mailbox))
         for pattern in subscribes:
-            self._subscriptions.append(self._bus.subscribe(pattern, mailbox=self._mailbox))
+            overflow = self.manifest.overflow.get(pattern, Overflow.WAIT)
+            self._subscriptions.append(self._bus.subscribe(pattern, mailbox=self._mailbox, overflow=overflow))
         self._mailbox.on_idle = self._take_at_once
+        return notices
+
+    def _declare(self, subscribes: Sequence[str]) -> tuple[str, ...]:
+        """Say what its events are and how it reads those of others; sentences on those that it will not be able to read."""
+        manifest, notices = self.manifest, list[str]()
+        for subject, type_ in manifest.publishes.items():
+            self._bus.declare(subject, type_, by=self.name)
+        for pattern in subscribes:
+            (type_,) = manifest.exports[manifest.subscribes[pattern]].params
+            notices += self._bus.listens(pattern, type_, by=self.name)
+        return tuple(notices)
 
     async def run(self) -> None:
         """Take turns until stopped; then the instance is gone, and what was left in the mailbox is told or buried."""
@@ -132,8 +128,9 @@ class Cell:
             self._bus.withdraw(service)
         for subscription in self._subscriptions:
             subscription.cancel()
+        self._bus.retract(self.name)
         for envelope in self._mailbox.close():
-            self.drop(envelope, "was stopped before it took the message")
+            self.drop(envelope, "was stopped before it took the message", Cause.STOPPED)
 
     # -- one message, on the actor's own task
 
@@ -141,7 +138,7 @@ class Cell:
         """Handle one message. Raises nothing but cancellation: a message must never end its actor."""
         if envelope.unwanted():
             late = DeadlineExceeded(f"no answer from {envelope.subject} in time: other messages came first")
-            self.drop(envelope, "took the message when nobody waited any more", late)
+            self.drop(envelope, "took the message when nobody waited any more", Cause.LATE, late)
             return
         with _Handling(self, envelope) as turn:
             result: object = None
@@ -208,7 +205,7 @@ class Cell:
         if isinstance(payload, tuple):  # a request: the bus has lowered the arguments
             arguments = payload
         else:  # an event: one CBOR item, of the type that the handler takes
-            value = codec.decode(payload, max_size=len(payload))
+            value = signature.params[0].decode(payload, "event", max_size=len(payload))
             arguments = signature.lower_args((value,), max_size=MAX_ARGUMENT)
         traceparent = span.traceparent or envelope.traceparent
         seeded = self._runner.profile.seeded
@@ -230,10 +227,10 @@ class Cell:
             log.error("a turn of %s failed in the host", self.name, exc_info=error)
         self._bus.bury(envelope, self.name, f"failed: {error}", error)
 
-    def drop(self, envelope: Envelope, reason: str, error: DeskError | None = None) -> None:
+    def drop(self, envelope: Envelope, reason: str, cause: Cause, error: DeskError | None = None) -> None:
         """It is not handled, or not to the end. If somebody still waits, it is told the error, or else `Unavailable`."""
         self._dropped += 1
-        self._bus.bury(envelope, self.name, reason, error)
+        self._bus.bury(envelope, self.name, reason, error, cause)
 
 
 class _Handling:
@@ -271,7 +268,7 @@ class _Handling:
     def abandon(self) -> None:
         """The actor ends before it was entered again."""
         with self:
-            self._cell.drop(self.envelope, _STOPPED)
+            self._cell.drop(self.envelope, _STOPPED, Cause.STOPPED)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> bool:
         cell, envelope = self._cell, self.envelope
@@ -284,6 +281,6 @@ class _Handling:
             cell.fail(envelope, error)
             kind = error = tb = None
         elif error is not None:
-            cell.drop(envelope, _STOPPED)
+            cell.drop(envelope, _STOPPED, Cause.STOPPED)
         self.span.__exit__(kind, error, tb)
         return kind is None

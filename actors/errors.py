@@ -26,9 +26,15 @@ from desk.capabilities.codes import Answerable, Code
 class EngineUnusable(DeskError):
     """The wasmtime library cannot be used: wrong version, wrong layout, or a failed self-test at start-up."""
 
+    doing = "host"
+    retry = "never"
+
 
 class Refused(DeskError):
     """The module or its manifest may not run here; `reasons` says every why. Nothing of it has run."""
+
+    doing = "author"
+    retry = "never"
 
     def __init__(self, name: str, reasons: Sequence[str]) -> None:
         self.name = name
@@ -44,6 +50,9 @@ class CompileFailed(DeskError):
     outside (the kernel's, when memory runs out), an error of its own, or the closing of the host.
     """
 
+    doing = "host"
+    retry = "later"
+
     def __init__(self, name: str, detail: str, limit: str | None = None) -> None:
         self.name = name
         self.detail = detail
@@ -57,11 +66,17 @@ class TooManyInstances(Answerable):
     Nothing of the guest has run, and all other extensions go on. The text has the numbers, and what to raise.
     """
 
+    doing = "operator"
+    retry = "later"
+
     guest_code = Code.OVERLOADED
 
 
 class ExtensionError(Answerable):
     """The guest's doing: it was called and did not give a good answer."""
+
+    doing = "receiver"
+    retry = "if repeatable"
 
     guest_code = Code.TRAPPED
     """The code another guest gets, if it was the one that called."""
@@ -80,6 +95,9 @@ class ExtensionError(Answerable):
 
 class GuestFailed(ExtensionError):
     """The guest answered with `fail(code, message)`. The code is the guest's own; its instance and state stay."""
+
+    doing = "receiver"
+    retry = "if repeatable"
 
     guest_code = Code.FAILED
 
@@ -105,6 +123,9 @@ class Frame:
 class Trapped(ExtensionError):
     """The guest crashed. `code` is wasmtime's trap code in lower case, or `host_error` for a bad pointer it handed over."""
 
+    doing = "receiver"
+    retry = "if repeatable"
+
     def __init__(self, code: str, message: str, frames: Sequence[Frame] = ()) -> None:
         trace = "".join(f"\n    at {frame}" for frame in frames)
         super().__init__(f"trapped ({code}): {message}{trace}")
@@ -116,6 +137,9 @@ class Trapped(ExtensionError):
 class Exited(ExtensionError):
     """The guest called `proc_exit(status)` instead of returning."""
 
+    doing = "receiver"
+    retry = "if repeatable"
+
     def __init__(self, status: int) -> None:
         super().__init__(f"exited with status {status} instead of returning")
         self.status = status
@@ -124,6 +148,9 @@ class Exited(ExtensionError):
 class Killed(ExtensionError):
     """The guest went over a limit and was stopped. `limit` is the key of `Limits`."""
 
+    doing = "receiver"
+    retry = "if repeatable"
+
     def __init__(self, limit: str, detail: str) -> None:
         super().__init__(f"killed: {detail}")
         self.limit = limit
@@ -131,3 +158,6 @@ class Killed(ExtensionError):
 
 class BadReply(ExtensionError):
     """The guest returned without exactly one `reply` or `fail`, or the reply is not of the declared type."""
+
+    doing = "receiver"
+    retry = "never"

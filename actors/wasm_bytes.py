@@ -11,6 +11,9 @@ from desk.bus.errors import DeskError
 class WasmFormatError(DeskError):
     """The bytes are no wasm module that we read. `offset` is where, in bytes; `expected` what should be there."""
 
+    doing = "author"
+    retry = "never"
+
     def __init__(self, offset: int, expected: str) -> None:
         super().__init__(f"at byte {offset:#x}: expected {expected}")
         self.offset = offset

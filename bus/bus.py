@@ -4,270 +4,282 @@
     async with bus.subscribe("weather.*") as events:                 # one bounded mailbox each
         async for event in events: ...
     await bus.request("ext.weather-widget.render", 640, 480)         # one answer, or a typed error
+    with bus.respond("calc.add", add): ...                           # a Python function that answers
 
 A payload is checked and encoded once, by the sender. It is then put into each receiver's mailbox, waiting for room: an
 accepted message is handled, or in the dead letters with the reason. Nothing here knows who may send what: guests hold a
 facet (`desk.capabilities`), never the bus. `Origin` says on whose behalf something is sent.
 
-A bus belongs to one event loop (trio or asyncio); it starts no tasks of its own.
+A bus belongs to one event loop (trio or asyncio) of one process; it starts no tasks of its own. This file is what one can
+say to a bus; how a message finds its receivers is in `events` and in `requests`.
 """
 
-import itertools
-import time
-from collections import deque
-from dataclasses import dataclass
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, cast
 
-import anyio
-
-from desk.bus import codec
-from desk.bus.envelope import APP, MAX_HOPS, DeadLetter, Envelope, Origin, Reply
-from desk.bus.errors import DeadlineExceeded, NoReceiver, TooManyHops, Unavailable
-from desk.bus.mailbox import DEFAULT_CAPACITY, Mailbox
-from desk.bus.pace import Pace
-from desk.bus.subjects import Pattern, check_subject
-from desk.bus.subscription import Subscription
-from desk.bus.types import InvalidValue, Signature
-from desk.traces import names
+from desk.bus.clock import Clock, SystemClock
+from desk.bus.dead_letters import Cause, DeadLetter, DeadLetters
+from desk.bus.drain import Drained, drain
+from desk.bus.envelope import APP, Envelope, Origin, Priority, Reply
+from desk.bus.events import Events
+from desk.bus.exchange import DEFAULT_DEADLINE, Exchange
+from desk.bus.forks import forbid_after_fork
+from desk.bus.mailbox import DEFAULT_CAPACITY, Mailbox, Overflow
+from desk.bus.portal import Portal
+from desk.bus.requests import Requests
+from desk.bus.responder import AT_ONCE, Function, Responder, Service
+from desk.bus.statistics import BusStatistics
+from desk.bus.subject_table import SubjectStatistics
+from desk.bus.subjects import Pattern
+from desk.bus.subscription import Subscription, SubscriptionStatistics
+from desk.bus.tap import TAP_CAPACITY, Tap
+from desk.bus.timers import Ticks, parse_interval
+from desk.bus.types.base import Type
+from desk.bus.types.natural import Natural
+from desk.bus.types.signature import Signature
+from desk.bus.types.syntax import parse_type_text
 from desk.traces.tracing import Tracing
-
-DEFAULT_DEADLINE = 30.0
-"""Seconds a request waits for its answer if the caller says nothing. Longer than the wall limit of a well-behaved actor."""
-
-MAX_ARGUMENT = 16 << 20
-"""Bytes of one argument of a request. What a *guest* may send is limited more, by its actor."""
-
-DEAD_LETTERS_KEPT, DEAD_BYTES_KEPT = 1_000, 16 << 20
-"""The oldest dead letters are forgotten beyond so many, or so many bytes of payload; `statistics().dead` goes on counting."""
-
-REASON_KEPT = 4_096
-"""Characters of a dead letter's reason: a guest may have had a say in it."""
-
-_ROUTES_CACHED = 4_096
-"""Subjects whose subscribers are remembered. Forgotten all at once: they are cheap to find again."""
-
-
-@dataclass(frozen=True, slots=True)
-class BusStatistics:
-    """A snapshot: how many messages were published and requested, deliveries made, letters dead; and who listens."""
-
-    published: int
-    requested: int
-    delivered: int
-    dead: int
-    subscriptions: int
-    services: int
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """Who answers requests to one subject, and how its arguments and result look."""
-
-    subject: str
-    signature: Signature
-    mailbox: Mailbox
 
 
 class Bus:
     """See the module's docstring."""
 
-    def __init__(self, tracing: Tracing | None = None) -> None:
-        self._tracing = tracing or Tracing.off()
-        self.pace = Pace()
+    def __init__(self, tracing: Tracing | None = None, clock: Clock | None = None) -> None:
+        """`clock` is for timers (`every`), so that tests can jump."""
+        self._exchange = Exchange(tracing or Tracing.off())
+        self._events = Events(self._exchange)
+        self._requests = Requests(self._exchange)
+        self._clock = clock or SystemClock()
+        forbid_after_fork(self, Bus._forbid)
+        self.pace = self._exchange.pace
         """For all who send and all who handle: senders that never have to wait give others a turn, and may be cancelled."""
-        self._subscriptions: list[Subscription] = []
-        self._services: dict[str, Service] = {}
-        self._routes: dict[str, tuple[Subscription, ...]] = {}
-        self._ids = itertools.count(1)
-        self._published = self._requested = self._delivered = self._dead = 0
-        self.dead_letters: deque[DeadLetter] = deque()
-        self._dead_bytes = 0
 
     def __repr__(self) -> str:
         """Like `<Bus: 3 subscriptions, 7 services, 1461 published, 12 requested, 0 dead>`."""
+        s = self.statistics()
         return (
-            f"<Bus: {len(self._subscriptions)} subscriptions, {len(self._services)} services, "
-            f"{self._published} published, {self._requested} requested, {self._dead} dead>"
+            f"<Bus: {s.subscriptions} subscriptions, {s.services} services, "
+            f"{s.published} published, {s.requested} requested, {s.dead} dead>"
         )
 
-    def statistics(self) -> BusStatistics:
-        """Counts since the start, and who listens now."""
-        return BusStatistics(
-            self._published, self._requested, self._delivered, self._dead, len(self._subscriptions), len(self._services)
-        )
+    def _forbid(self, why: str) -> None:
+        self._exchange.forbid(why)
 
     # -- events
 
     def subscribe(
-        self, pattern: str, *, capacity: int = DEFAULT_CAPACITY, mailbox: Mailbox | None = None
+        self,
+        pattern: str,
+        *,
+        capacity: int = DEFAULT_CAPACITY,
+        overflow: Overflow | str = Overflow.WAIT,
+        group: str | None = None,
+        mailbox: Mailbox | None = None,
     ) -> Subscription:
         """Listen to all subjects that match `pattern`; `*` is one word, a last `**` is one or more.
 
-        A subscriber that falls `capacity` events behind slows publishers down. `mailbox` shares one among several
-        subscriptions. Raises `SubjectError` for a bad pattern.
+        A subscriber that falls `capacity` events behind slows publishers down, unless `overflow` says to lose events
+        instead. Of all subscriptions with the same `group` that match, only one gets each event. `mailbox` shares one among
+        several subscriptions. Retained values that match come first. Raises `SubjectError` for a bad pattern, `BusClosed`.
         """
-        subscription = Subscription(
-            Pattern(pattern), mailbox or Mailbox(f"subscriber of {pattern}", capacity), self._unsubscribe
-        )
-        self._subscriptions.append(subscription)
-        self._routes.clear()
-        return subscription
+        return self._events.subscribe(pattern, capacity, Overflow(overflow), group, mailbox)
 
-    def _unsubscribe(self, subscription: Subscription) -> None:
-        if not subscription.cancelled:
-            subscription.cancelled = True
-            self._subscriptions.remove(subscription)
-            self._routes.clear()
+    def publish(
+        self,
+        subject: str,
+        value: object,
+        *,
+        origin: Origin = APP,
+        deadline: float | None = DEFAULT_DEADLINE,
+        priority: Priority | None = None,
+        retain: bool = False,
+    ) -> Coroutine[Any, Any, int]:
+        """Give `value` to every subscriber; returns how many took it.
 
-    async def publish(self, subject: str, value: object, *, origin: Origin = APP) -> int:
-        """Give `value` to every subscriber, waiting while one's mailbox is full; returns how many took it.
+        Waits while a mailbox is full whose owner wants to be waited for, at most `deadline` seconds (None: for ever); after that
+        the event is a dead letter for that subscriber. Cancelled while waiting, those have it who had room. `retain` keeps
+        the value for those who subscribe later. `priority` is `DATA`, or `CONTROL` for the host's own `sys.…`.
 
-        Raises `SubjectError`, `CodecError` (the value has no form on the bus), `TooManyHops`. A mailbox that accepts two
-        patterns of one subscriber matching the same event gets it once.
+        Raises `SubjectError`, `CodecError` (the value has no form on the bus), `InvalidValue` (it is not of the type declared
+        for the subject), `TooManyHops`, `Overloaded` (too much is retained), `BusClosed`. A mailbox that accepts two patterns
+        of one subscriber matching the same event gets it once.
         """
-        if subject not in self._routes:  # there are only checked ones
-            check_subject(subject)
-        return await self.publish_encoded(subject, codec.encode(value), origin=origin)
+        return self._events.publish(subject, value, origin, deadline, priority, retain)
 
-    async def publish_encoded(self, subject: str, payload: bytes, *, origin: Origin) -> int:
-        """`publish` for a payload that is one checked CBOR item, and a checked subject."""
-        if origin.hops > MAX_HOPS:
-            raise _too_many_hops(origin, subject)
-        self._published += 1
-        envelope = Envelope(next(self._ids), subject, payload, origin, origin.traceparent)
-        if not self._tracing.on:
-            return await self._deliver(envelope)
-        with self._tracing.span(names.PUBLISH, subject, parent=origin.traceparent) as span:
-            span.set(names.MESSAGE_ID, str(envelope.id))
-            receivers = await self._deliver(envelope._replace(traceparent=span.traceparent))
-            span.set(names.RECEIVERS, receivers)
-        return receivers
+    def publish_encoded(
+        self, subject: str, payload: bytes, *, origin: Origin, deadline: float | None = DEFAULT_DEADLINE
+    ) -> Coroutine[Any, Any, int]:
+        """`publish` for a payload that is one checked CBOR item, of the type declared for the subject if there is one."""
+        return self._events.publish_encoded(self._events.table.get(subject), payload, origin, deadline)
 
-    async def _deliver(self, envelope: Envelope) -> int:
-        """To each mailbox of the route, one after the other; how many took it."""
-        receivers = 0
-        for subscription in self._route(envelope.subject):
-            if time.monotonic() >= self.pace.until:
-                await self.pace.breathe()
-            if subscription.cancelled:
-                continue
-            try:
-                mailbox = subscription.mailbox
-                self._delivered += 1  # before it is handled, as it counts for a mailbox
-                if not mailbox.offer(envelope):
-                    self._delivered -= 1
-                    await mailbox.put(envelope, self._count_delivery)
-                receivers += 1
-            except Unavailable:
-                continue  # stopped while we waited: as if it had not been there
-        return receivers
+    def forget(self, subject: str) -> None:
+        """Retain its value no more."""
+        table = self._events.table
+        table.retain(table.get(subject), None)
 
-    def _route(self, subject: str) -> tuple[Subscription, ...]:
-        route = self._routes.get(subject)
-        if route is None:
-            by_mailbox = {
-                id(subscription.mailbox): subscription
-                for subscription in self._subscriptions
-                if subscription.pattern.matches(subject)
-            }
-            if len(self._routes) >= _ROUTES_CACHED:
-                self._routes.clear()
-            route = self._routes[subject] = tuple(by_mailbox.values())
-        return route
+    def declare(self, subject: str, type_: Type | type | str, *, by: str = "") -> None:
+        """Say what events of `subject` are: a type, its text (`"(city: string)"`), or one of the app's own classes.
+
+        From then on they are checked, whoever publishes. With a class (a dataclass, or a msgspec-style struct) the app may
+        publish its objects, and gets them from its subscriptions. `by` is who says so; empty for the app. Raises
+        `ConflictingTypes` if someone declared it otherwise, `TypeSyntaxError`, `SubjectError`, `TypeError` for a class that
+        has no type.
+        """
+        natural: Natural[object] | None = None
+        if isinstance(type_, str):
+            type_ = parse_type_text(type_)
+        elif not isinstance(type_, Type):
+            natural = cast("Natural[object]", Natural(type_))
+            type_ = natural.type
+        self._events.declarations.declare(subject, type_, by, natural)
+
+    def declared(self, subject: str) -> Type | None:
+        """The type of its events, if someone declared one."""
+        declared = self._events.declarations.get(subject)
+        return declared.type if declared else None
+
+    def declarations(self) -> Mapping[str, Type]:
+        """All declared subjects, and their types: for documents (`desk.bus.types.cddl`)."""
+        return self._events.declarations.types()
+
+    def listens(self, pattern: str, type_: Type, *, by: str) -> tuple[str, ...]:
+        """Note that events of these subjects are read as `type_`; returns a sentence on each declared one that cannot be.
+
+        Raises `ConflictingTypes` if `pattern` is a declared subject, and is not readable so.
+        """
+        return self._events.declarations.listen(Pattern(pattern), type_, by)
+
+    def retract(self, by: str) -> None:
+        """Forget all that `by` declared and listens to."""
+        self._events.declarations.withdraw(by)
 
     # -- requests
 
+    def respond(
+        self, subject: str, function: Function, signature: Signature | str | None = None, *, at_once: int = AT_ONCE
+    ) -> Responder:
+        """Let a Python function, plain or async, answer requests to `subject`, until the result's `with` is left.
+
+        It runs on the requester's task, at most `at_once` at a time. `signature` is what it takes and gives, as text
+        (`"(i32, i32) -> i32"`); without one, its annotations say it. Its errors reach the requester: a `DeskError` as it is,
+        any other as `ResponderFailed`. Raises `ValueError` if someone answers already, `TypeSyntaxError`, `TypeError` for
+        annotations without a type.
+        """
+        responder = Responder(subject, function, signature, at_once, self._requests.withdraw)
+        self._requests.add(responder)
+        return responder
+
     def serve(self, subject: str, signature: Signature, mailbox: Mailbox) -> Service:
         """Let requests to `subject` go to `mailbox`. Raises `ValueError` if someone answers it already."""
-        if check_subject(subject) in self._services:
-            raise ValueError(f"{subject} is answered by {self._services[subject].mailbox.name} already")
-        service = self._services[subject] = Service(subject, signature, mailbox)
+        service = Service(subject, signature, mailbox)
+        self._requests.add(service)
         return service
 
-    def withdraw(self, service: Service) -> None:
-        """Take no more requests for it. Idempotent."""
-        if self._services.get(service.subject) is service:
-            del self._services[service.subject]
+    def withdraw(self, service: Service | Responder) -> None:
+        """Take no more requests for it: those that come get `Unavailable`. Idempotent."""
+        self._requests.withdraw(service)
 
-    def service(self, subject: str) -> Service:
-        """Who answers this subject; raises `NoReceiver`."""
-        try:
-            return self._services[subject]
-        except KeyError:
-            raise NoReceiver(f"nobody answers {check_subject(subject)}") from None
+    def service(self, subject: str) -> Service | Responder:
+        """Who answers this subject; raises `NoReceiver`, or `Unavailable` if it was stopped."""
+        return self._requests.find(subject)
 
-    async def request(
+    def request(
         self, subject: str, *args: object, deadline: float | None = DEFAULT_DEADLINE, origin: Origin = APP
-    ) -> object:
+    ) -> Coroutine[Any, Any, object]:
         """Ask whoever answers `subject`, and wait at most `deadline` seconds (None: for ever).
 
         Returns the result, checked against the declared type. Raises `InvalidValue` (an argument is not of the declared
-        type; the receiver was not asked), `NoReceiver`, `Unavailable`, `DeadlineExceeded`, `TooManyHops`, or the
-        receiver's own error. Cancelling the caller abandons the answer; the receiver is not interrupted.
+        type; the receiver was not asked), `NoReceiver`, `Unavailable`, `DeadlineExceeded`, `TooManyHops`, `Overloaded`,
+        `BusClosed`, or the receiver's own error. Cancelling the caller abandons the answer; an actor is not interrupted by it,
+        a Python function is.
         """
-        service = self.service(subject)
-        if time.monotonic() >= self.pace.until:
-            await self.pace.breathe()
-        try:
-            payload = service.signature.lower_args(args, max_size=MAX_ARGUMENT)
-        except InvalidValue as error:
-            error.where = subject.removeprefix("ext.")  # as its users call it: extension.export
-            raise
-        if origin.hops > MAX_HOPS:
-            raise _too_many_hops(origin, subject)
-        began, limit = time.monotonic(), origin.deadline
-        if deadline is not None:
-            limit = began + deadline if limit is None else min(began + deadline, limit)
-        with self._tracing.span(names.REQUEST, subject, parent=origin.traceparent) as span:
-            self._requested += 1
-            reply = Reply()
-            traceparent = span.traceparent or origin.traceparent
-            envelope = Envelope(next(self._ids), subject, payload, origin, traceparent, reply, limit)
-            if self._tracing.on:
-                span.set(names.MESSAGE_ID, str(envelope.id))
-            self._delivered += 1  # before it is handled, as it counts for a mailbox
-            taken = (limit is None or limit > began) and service.mailbox.offer(envelope)
-            if not taken:
-                self._delivered -= 1
-            elif reply.settled:  # the receiver was idle, and has answered already
-                return reply.result()
-            given = float("inf") if limit is None else max(0.0, limit - began)
-            with anyio.move_on_after(given):
-                return await self._ask(service.mailbox, envelope, reply, taken=taken)
-            raise DeadlineExceeded(f"no answer from {subject} within {round(given, 3):g} s")
-
-    async def _ask(self, mailbox: Mailbox, envelope: Envelope, reply: Reply, *, taken: bool) -> object:
-        """Put the envelope, unless it has been taken already, and wait for the answer."""
-        try:
-            if not taken:
-                await mailbox.put(envelope, self._count_delivery)
-            await reply.wait()
-        except BaseException:
-            reply.abandon()
-            if reply.error is not None:  # it failed, and at the same moment the one to be told was cancelled
-                self._keep(envelope, mailbox.name, f"failed: {reply.error}")
-            raise
-        return reply.result()
-
-    def _count_delivery(self) -> None:
-        self._delivered += 1
+        return self._requests.request(subject, args, deadline, origin)
 
     # -- letters nobody could take
 
-    def bury(self, envelope: Envelope, receiver: str, reason: str, error: Exception | None = None) -> None:
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """The messages that were not handled, oldest first, each with its receiver and the reason."""
+        return self._exchange.letters
+
+    def bury(
+        self,
+        envelope: Envelope,
+        receiver: str,
+        reason: str,
+        error: Exception | None = None,
+        cause: Cause = Cause.FAILED,
+    ) -> None:
         """An accepted envelope was not handled: its requester is told, or if nobody waits it goes to the dead letters."""
-        if envelope.reply is None or not envelope.reply.fail(error or Unavailable(f"{receiver} {reason}")):
-            self._keep(envelope, receiver, reason)
+        self._exchange.bury(envelope, receiver, reason, error, cause)
 
-    def _keep(self, envelope: Envelope, receiver: str, reason: str) -> None:
-        self._dead += 1
-        self.dead_letters.append(DeadLetter(envelope, receiver, reason[:REASON_KEPT]))
-        self._dead_bytes += envelope.size
-        while len(self.dead_letters) > DEAD_LETTERS_KEPT or self._dead_bytes > DEAD_BYTES_KEPT:
-            self._dead_bytes -= self.dead_letters.popleft().envelope.size
+    def bury_request(self, subject: str, args: Sequence[object], receiver: str, reason: str) -> None:
+        """A request failed whose sender has no use for the error: it is a dead letter, and can be retried as one."""
+        payload = self.service(subject).signature.lower_args(args)
+        envelope = Envelope(next(self._exchange.ids), subject, payload, APP, None, Reply())
+        self._exchange.keep(envelope, receiver, reason, Cause.FAILED)
 
+    async def retry(self, letter: DeadLetter) -> object:
+        """Send a dead letter again to its receiver, and only to that; returns the answer if it is a request.
 
-def _too_many_hops(origin: Origin, subject: str) -> TooManyHops:
-    return TooManyHops(
-        f"a message to {subject} would be the {origin.hops}th that one message has caused; at most {MAX_HOPS} may be. "
-        f"Most likely extensions answer each other in a loop (the last sender is {origin.sender!r})"
-    )
+        Raises `ValueError` if it is not among the dead letters, `Unavailable` if its receiver is gone (it stays a dead
+        letter then), or as `request` does.
+        """
+        letters = self.dead_letters
+        if not letters.remove(letter):
+            raise ValueError(f"not among the dead letters, or retried already: {letter!r}")
+        try:
+            if letter.envelope.reply is None:
+                return await self._events.redeliver(letter)
+            return await self._requests.redeliver(letter)
+        except BaseException:
+            letters.restore(letter)
+            raise
+
+    # -- observation
+
+    def statistics(self) -> BusStatistics:
+        """Counts since the start, and who listens."""
+        exchange, events, requests = self._exchange, self._events, self._requests
+        return BusStatistics(
+            events.published,
+            requests.requested,
+            exchange.delivered,
+            exchange.letters.total,
+            len(events.table.subscriptions),
+            len(requests.services),
+        )
+
+    def subjects(self) -> tuple[SubjectStatistics, ...]:
+        """The subjects that events were published to, as far as they are remembered."""
+        return self._events.table.known()
+
+    def subscriptions(self) -> tuple[SubscriptionStatistics, ...]:
+        """What each subscription got and lost, in the order of subscribing."""
+        return tuple(each.statistics() for each in self._events.table.subscriptions.values())
+
+    def tap(self, pattern: str = "**", *, capacity: int = TAP_CAPACITY) -> Tap:
+        """See everything that goes over the bus, without slowing it down: `with bus.tap() as seen`."""
+        tap = Tap(Pattern(pattern), capacity, self._untap)
+        self._exchange.taps += (tap,)
+        return tap
+
+    def _untap(self, tap: Tap) -> None:
+        self._exchange.taps = tuple(each for each in self._exchange.taps if each is not tap)
+
+    # -- time, and the end
+
+    def every(self, interval: str | float) -> Ticks:
+        """Ticks every so often, as in `async for tick in bus.every("5m")`, or in seconds; see `Ticks`. Raises `TimerError`."""
+        return Ticks(self._clock, parse_interval(interval) if isinstance(interval, str) else interval)
+
+    async def drain(self, deadline: float = 5.0) -> Drained:
+        """Come to rest: refuse new messages, let those that are there be handled for `deadline` seconds, close all mailboxes.
+
+        What running messages cause is carried out meanwhile. What is left is in the dead letters, and in the report.
+        """
+        return await drain(self._exchange, self._events, self._requests, deadline)
+
+    def portal(self) -> Portal:
+        """The bus for code that is not async, from any thread: `async with bus.portal() as portal`; see `Portal`."""
+        return Portal(self)

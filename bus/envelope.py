@@ -9,13 +9,28 @@ messages it descends from, which span it belongs to, and until when an answer is
 """
 
 import time
+from contextvars import ContextVar
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import NamedTuple
 
 import anyio
 
+from desk.bus.codec import CodecError, decode
+
 MAX_HOPS = 8
 """Messages that one message may descend from. A real chain of extensions is two or three long; a loop is endless."""
+
+_SHOWN = 256
+"""Bytes of a payload that a `repr` reads, and characters that it shows."""
+
+
+class Priority(IntEnum):
+    """Which of two messages to one receiver is taken first."""
+
+    CONTROL = 0
+    """About the receiver's life: the host's own events (`sys.…`), and what the app says is urgent. Never from a guest."""
+    DATA = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +51,9 @@ class Origin:
 
 APP = Origin()
 
+CURRENT: ContextVar[Origin] = ContextVar("desk.bus.origin", default=APP)
+"""What the messages inherit that the app's own code sends while it answers a request (`Bus.respond`)."""
+
 
 class Reply:
     """The place where one request's answer arrives. Settled once: a late or second answer is refused, not an error."""
@@ -47,6 +65,12 @@ class Reply:
         self.settled = False
         self.value: object = None
         self.error: Exception | None = None
+
+    def __repr__(self) -> str:
+        """Like `<Reply: waited for>`, `<Reply: 42>`, `<Reply: Unavailable('…')>`."""
+        if not self.settled:
+            return "<Reply: waited for>"
+        return f"<Reply: {_cut(repr(self.value if self.error is None else self.error))}>"
 
     def answer(self, value: object) -> bool:
         """Give the result. False if it was settled (or abandoned) before."""
@@ -98,6 +122,14 @@ class Envelope(NamedTuple):
     deadline: float | None = None
     """When an answer is of no more use, on `time.monotonic()`'s clock, in seconds; None: it never is."""
     attempt: int = 1
+    """1, and one more each time it was retried from the dead letters."""
+    priority: Priority = Priority.DATA
+
+    def __repr__(self) -> str:
+        """Like `<event 12 weather.changed {'celsius': 21} from weather-station>`; large payloads only by their size."""
+        kind = "event" if self.reply is None else "request"
+        again = f", attempt {self.attempt}" if self.attempt > 1 else ""
+        return f"<{kind} {self.id} {self.subject} {_shown(self.payload)} from {self.origin.sender or 'the app'}{again}>"
 
     @property
     def size(self) -> int:
@@ -116,11 +148,21 @@ class Envelope(NamedTuple):
             self.reply is not None and self.reply.settled
         )
 
+    def onward(self, sender: str = "") -> Origin:
+        """The origin of an event that is sent because of this message. Nobody waits for it: the chain and deadline end here."""
+        return Origin(sender, (), self.origin.hops + 1, self.traceparent)
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """An envelope nobody could take, or whose handling failed, with the receiver and the reason."""
 
-    envelope: Envelope
-    receiver: str
-    reason: str
+def _shown(payload: bytes | tuple[int | float | bytes, ...]) -> str:
+    if isinstance(payload, tuple):
+        return f"({', '.join(_shown(part) if isinstance(part, bytes) else str(part) for part in payload)})"
+    if len(payload) > _SHOWN:
+        return f"{len(payload):,} bytes"
+    try:
+        return _cut(repr(decode(payload)))
+    except CodecError:  # a string, or what a guest made of it
+        return _cut(repr(payload))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

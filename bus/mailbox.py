@@ -1,12 +1,14 @@
 """The bounded queue of one receiver.
 
-`put` waits while the box is full, in order of arrival: that is the back-pressure which slows a publisher down to its
-slowest subscriber, instead of filling memory. Full is a number of envelopes or of bytes of their payloads, whichever comes
-first. A small envelope does not overtake a large one that waits. One that is larger than the whole box goes in when the box
-is empty: it would wait for ever otherwise, and how large a message may be is not for the receiver's mailbox to say.
+Full is a number of envelopes or of bytes of their payloads, whichever comes first. What happens then is for the one who
+puts to choose (`Overflow`): `line_up` and wait, in order of arrival, which is the back-pressure that slows a publisher down
+to its slowest subscriber instead of filling memory; or make room by dropping what is older; or give up. A small envelope
+does not overtake a large one that waits. One that is larger than the whole box goes in when the box is empty: it would
+wait for ever otherwise, and how large a message may be is not for the receiver's mailbox to say.
 
-`take` waits while it is empty; there is one taker. Both are safe to cancel: an envelope is either taken or still in the box,
-and a cancelled `put` has either put its envelope or not at all.
+`take` waits while the box is empty; there is one taker. What is urgent (`Priority.CONTROL`) is taken first, and has room
+of its own, so that a flood of data never delays it. All of this is safe to cancel: an envelope is either taken or still in
+the box, and one who waited to put has either put it or not at all.
 
 An idle receiver may also take an envelope *at once*, on the sender's task (`on_idle`): a hop through the box and back costs
 more than most calls. Order is not changed by it: that way is closed as long as anything is in the box.
@@ -17,10 +19,11 @@ A deque and an event, because a round trip through anyio's memory object streams
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 
 import anyio
 
-from desk.bus.envelope import Envelope
+from desk.bus.envelope import Envelope, Priority
 from desk.bus.errors import Unavailable
 
 DEFAULT_CAPACITY = 256
@@ -28,6 +31,22 @@ DEFAULT_CAPACITY = 256
 
 DEFAULT_BYTES = 16 << 20
 """Bytes of payload. As many as one argument of a request may have."""
+
+CONTROL_CAPACITY = 256
+"""Urgent envelopes, beside the capacity: bounded like everything else, and never reached by a host that works."""
+
+
+class Overflow(StrEnum):
+    """What becomes of an event when its subscriber's mailbox is full."""
+
+    WAIT = "wait"
+    """Its publisher waits for room."""
+    DROP_OLDEST = "drop_oldest"
+    """The oldest events in the box make room, and are counted: for values of which only the latest matters."""
+    DROP_NEWEST = "drop_newest"
+    """It is not put in, and counted."""
+    REFUSE = "refuse"
+    """It is not put in, and goes to the dead letters, from where it can be retried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,81 +58,78 @@ class MailboxStatistics:
     waiting: int
     accepted: int
     peak: int
+    displaced: int = 0
+    """Of those accepted, how many made room for newer ones."""
 
 
-class _Putting:
-    """One who waits to put: until there is room (then it is accepted), or the box closes."""
+class Putting:
+    """One who waits in line: until `over` is set, because there was room (then it is `accepted`) or the box was closed."""
 
-    __slots__ = ("accepted", "envelope", "over", "size", "tell")
+    __slots__ = ("_mailbox", "accepted", "envelope", "over", "size")
 
-    def __init__(self, envelope: Envelope, size: int, tell: Callable[[], object]) -> None:
+    def __init__(self, mailbox: "Mailbox", envelope: Envelope) -> None:
+        self._mailbox = mailbox
         self.envelope = envelope
-        self.size = size
-        self.tell = tell
+        self.size = envelope.size
         self.over = anyio.Event()
         self.accepted = False
+
+    def leave(self) -> None:
+        """Wait no longer. Idempotent; what was accepted stays so."""
+        self._mailbox.leave_line(self)
 
 
 class Mailbox:
     """See the module's docstring. `name` is the receiver's, for errors and statistics."""
 
     def __init__(self, name: str, capacity: int = DEFAULT_CAPACITY, max_bytes: int = DEFAULT_BYTES) -> None:
-        if capacity < 1:
-            raise ValueError(f"a mailbox holds at least 1 envelope, not {capacity}")
-        if max_bytes < 1:
-            raise ValueError(f"a mailbox holds at least 1 byte, not {max_bytes}")
+        for given, what in ((capacity, "envelope"), (max_bytes, "byte")):
+            if type(given) is not int or given < 1:
+                raise ValueError(f"a mailbox holds at least 1 {what}, not {given!r:.40}")
         self.name = name
         self.capacity = capacity
         self.max_bytes = max_bytes
         self._queue: deque[tuple[Envelope, int]] = deque()  # with their sizes
+        self._control: deque[tuple[Envelope, int]] = deque()
         self._bytes = 0
-        self._putting: deque[_Putting] = deque()
+        self._line: deque[Putting] = deque()
         self._arrival: anyio.Event | None = None
+        self._taken = False
         self._woken = False
         self.on_idle: Callable[[Envelope], bool] | None = None
         """Asked first, while the box is empty; True: it has taken the envelope, and must not be idle until it is done."""
-        self._closed = False
-        self._accepted = 0
-        self._peak = 0
+        self.closed = False
+        self._accepted = self._peak = self._displaced = 0
 
     def __repr__(self) -> str:
         """Like `<Mailbox weather-widget: 3 of 256, 1,200 bytes, 0 waiting, 41 accepted>`."""
-        state = "closed, " if self._closed else ""
+        state = "closed, " if self.closed else ""
         return (
-            f"<Mailbox {self.name}: {state}{len(self._queue)} of {self.capacity}, {self._bytes:,} bytes, "
-            f"{len(self._putting)} waiting, {self._accepted} accepted>"
+            f"<Mailbox {self.name}: {state}{self.queued - len(self._line)} of {self.capacity}, {self._bytes:,} bytes, "
+            f"{len(self._line)} waiting, {self._accepted} accepted>"
         )
 
+    @property
+    def queued(self) -> int:
+        """How many are in the box, or wait to be put into it."""
+        return len(self._queue) + len(self._control) + len(self._line)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is in it or waits for it, and its taker is done with what it took: it asks for more."""
+        return not (self._queue or self._control or self._line) and (self._arrival is not None or not self._taken)
+
     def statistics(self) -> MailboxStatistics:
-        """How full it is, how many wait to put, how many it has accepted, and the most it has held."""
-        return MailboxStatistics(len(self._queue), self._bytes, len(self._putting), self._accepted, self._peak)
+        """How full it is, how many wait to put, how many it has accepted, the most it has held, and how many it displaced."""
+        return MailboxStatistics(
+            self.queued - len(self._line), self._bytes, len(self._line), self._accepted, self._peak, self._displaced
+        )
 
-    async def put(self, envelope: Envelope, tell: Callable[[], object] = bool) -> None:
-        """Wait for room, then put. Raises `Unavailable` if the box is, or gets, closed.
-
-        `tell` is called when it is in the box: one who is cancelled just then would not know.
-        """
-        payload = envelope.payload
-        size = len(payload) if type(payload) is bytes else envelope.size
-        if not self._putting and not self._closed and self._has_room(size):
-            self._accept(envelope, size)
-            tell()
-            return
-        self._check_open()
-        putting = _Putting(envelope, size, tell)
-        self._putting.append(putting)
-        try:
-            await putting.over.wait()
-        finally:
-            if putting in self._putting:  # cancelled while still waiting
-                self._putting.remove(putting)
-                self._admit()  # if it was the first, those behind it may be smaller
-        if not putting.accepted:  # the box may have closed since it was, which is then not the putter's business
-            self._check_open()
+    # -- putting
 
     def offer(self, envelope: Envelope) -> bool:
-        """Let an idle receiver take it at once; False if it did not, and it must be `put`. Never waits."""
-        if self.on_idle is None or self._queue or self._closed:
+        """Let an idle receiver take it at once; False if it did not, and it must be put. Never waits."""
+        if self.on_idle is None or self._queue or self._control or self.closed:
             return False
         self._accepted += 1  # before it is handled, and also if an interrupt ends that
         if self.on_idle(envelope):
@@ -121,62 +137,134 @@ class Mailbox:
         self._accepted -= 1
         return False
 
+    def accept(self, envelope: Envelope) -> bool:
+        """Put it if there is room and nobody waits for room; False if not, or if the box is closed. Never waits."""
+        if self._line or self.closed:
+            return False
+        payload = envelope.payload
+        size = len(payload) if type(payload) is bytes else envelope.size
+        if not self._has_room(envelope, size):
+            return False
+        self._put(envelope, size)
+        return True
+
+    def line_up(self, envelope: Envelope) -> Putting:
+        """Wait for room in line: await `over`, then look whether it was `accepted`. Raises `Unavailable` if the box is closed."""
+        self._check_open()
+        putting = Putting(self, envelope)
+        self._line.append(putting)
+        return putting
+
+    def leave_line(self, putting: Putting) -> None:
+        """See `Putting.leave`."""
+        if putting in self._line:
+            self._line.remove(putting)
+            self._admit()  # if it was the first, those behind it may be smaller
+
+    def displace(self, envelope: Envelope) -> int:
+        """Put it in place of the oldest events; returns how many went. It goes itself if nothing but requests is in the box."""
+        size, gone = envelope.size, 0
+        while not self._has_room(envelope, size):
+            oldest = next((entry for entry in self._queue if entry[0].reply is None), None)
+            if oldest is None:
+                return gone + 1
+            self._queue.remove(oldest)
+            self._bytes -= oldest[1]
+            self._displaced += 1
+            gone += 1
+        self._put(envelope, size)
+        return gone
+
+    async def put(self, envelope: Envelope, tell: Callable[[], object] = bool) -> None:
+        """Put it, waiting for room. Raises `Unavailable` if the box is, or gets, closed.
+
+        `tell` is called if it is in the box: one who is cancelled just then would not know.
+        """
+        if self.accept(envelope):
+            tell()
+            return
+        putting = self.line_up(envelope)
+        try:
+            await putting.over.wait()
+        finally:
+            putting.leave()
+            if putting.accepted:
+                tell()
+        if not putting.accepted:  # the box may have closed since it was, which is then not the putter's business
+            self._check_open()
+
+    # -- taking
+
     def wake(self) -> None:
         """Let the taker's `take` return None: there is something else for it to do."""
         self._woken = True
         if self._arrival is not None:
             self._arrival.set()
+            self._arrival = None
 
     async def take(self) -> Envelope | None:
-        """The oldest envelope, waiting for one; None after `wake`. Raises `Unavailable` once the box is closed and empty."""
-        while not self._queue or self._woken:
+        """The next envelope, waiting for one; None after `wake`. Raises `Unavailable` once the box is closed and empty."""
+        while True:
             if self._woken:
                 self._woken = False
+                self._taken = True
                 return None
+            if self._control or self._queue:
+                break
             self._check_open()
             self._arrival = anyio.Event()
-            await self._arrival.wait()
-        envelope, size = self._queue.popleft()
+            try:
+                await self._arrival.wait()
+            finally:
+                self._arrival = None
+        envelope, size = (self._control or self._queue).popleft()
+        self._taken = True
         self._bytes -= size
-        if self._putting:
+        if self._line:
             self._admit()
         return envelope
 
     def close(self) -> list[Envelope]:
         """Refuse all further envelopes and give back those that were accepted and not taken. Idempotent."""
-        self._closed = True
-        left = [envelope for envelope, _ in self._queue]
+        self.closed = True
+        left = [envelope for envelope, _ in (*self._control, *self._queue)]
+        self._control.clear()
         self._queue.clear()
         self._bytes = 0
-        for putting in self._putting:
+        for putting in self._line:
             putting.over.set()
-        self._putting.clear()
+        self._line.clear()
         if self._arrival is not None:
             self._arrival.set()
         return left
 
-    def _has_room(self, size: int) -> bool:
+    # -- inside
+
+    def _has_room(self, envelope: Envelope, size: int) -> bool:
+        if envelope.priority is Priority.CONTROL:
+            return len(self._control) < CONTROL_CAPACITY
         queued = len(self._queue)
         return not queued or (queued < self.capacity and self._bytes + size <= self.max_bytes)
 
     def _admit(self) -> None:
-        """Accept those who wait to put, in order, up to the first that has no room."""
-        while self._putting and self._has_room(self._putting[0].size):
-            putting = self._putting.popleft()
-            self._accept(putting.envelope, putting.size)
+        """Accept those who wait in line, in order, up to the first that has no room."""
+        while self._line and self._has_room(self._line[0].envelope, self._line[0].size):
+            putting = self._line.popleft()
+            self._put(putting.envelope, putting.size)
             putting.accepted = True
-            putting.tell()
             putting.over.set()
 
-    def _accept(self, envelope: Envelope, size: int) -> None:
-        self._queue.append((envelope, size))
+    def _put(self, envelope: Envelope, size: int) -> None:
+        (self._queue if envelope.priority is Priority.DATA else self._control).append((envelope, size))
         self._bytes += size
         self._accepted += 1
-        self._peak = max(self._peak, len(self._queue))
+        queued = len(self._queue) + len(self._control)
+        if queued > self._peak:
+            self._peak = queued
         if self._arrival is not None:
             self._arrival.set()
             self._arrival = None
 
     def _check_open(self) -> None:
-        if self._closed:
+        if self.closed:
             raise Unavailable(f"{self.name} has been stopped")

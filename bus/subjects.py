@@ -35,6 +35,9 @@ _EXPECTED_WORD = "each word is one or more of a-z 0-9 _ -, and words are joined 
 class SubjectError(DeskError):
     """A text is no subject, or no pattern. The one who wrote it is to blame; the message shows the place, escaped."""
 
+    doing = "caller"
+    retry = "never"
+
 
 def check_subject(text: str) -> str:
     """Return `text` if it is a subject; raise `SubjectError` if not. Wildcards are not allowed."""

@@ -43,11 +43,17 @@ class Code(IntEnum):
 class Answerable(DeskError):
     """An error that a guest may be told of, under a code of its own."""
 
+    doing = "host"
+    retry = "never"
+
     guest_code: Code = Code.INTERNAL
 
 
 class CapabilityError(Answerable):
     """A capability could not be carried out. The guest gets the code and the message as a normal answer."""
+
+    doing = "caller"
+    retry = "if repeatable"
 
     def __init__(self, code: Code, message: str) -> None:
         super().__init__(message)
@@ -56,6 +62,9 @@ class CapabilityError(Answerable):
 
 class PermissionDenied(CapabilityError):
     """The manifest does not ask for it, or the operator did not grant it; the message says which, and what to add."""
+
+    doing = "operator"
+    retry = "never"
 
     def __init__(self, message: str) -> None:
         super().__init__(Code.DENIED, message)

@@ -38,6 +38,9 @@ class PermissionSyntaxError(DeskError):
     found, or None. `section` and `text` say where, once known.
     """
 
+    doing = "author"
+    retry = "never"
+
     def __init__(self, problem: str, expected: str, *, nearest: str | None = None) -> None:
         super().__init__(problem)
         self.problem = problem

@@ -20,7 +20,8 @@ from typing import Literal, Self
 import anyio
 import anyio.to_thread
 
-from desk.actors.cell import Cell, CellStatistics
+from desk.actors.cell import Cell
+from desk.actors.cell_statistics import CellStatistics
 from desk.actors.engine.capacity import Capacity
 from desk.actors.engine.compiler import CompileLimits, Compiler
 from desk.actors.engine.interrupts import deferred_interrupts
@@ -30,8 +31,9 @@ from desk.actors.engine.selftest import ensure_usable
 from desk.actors.engine.workers import Workers
 from desk.actors.limits import Limits
 from desk.actors.manifest import Manifest
-from desk.bus.bus import DEFAULT_DEADLINE, Bus
-from desk.bus.envelope import APP
+from desk.bus.bus import Bus
+from desk.bus.clock import Clock
+from desk.bus.exchange import DEFAULT_DEADLINE
 from desk.bus.mailbox import DEFAULT_CAPACITY
 from desk.bus.subscription import Subscription
 from desk.capabilities.addresses import AddressMap
@@ -86,6 +88,7 @@ class Host:
         tracing: Tracing | None = None,
         cache_dir: Path | str | None = None,
         cache: bool = True,
+        clock: Clock | None = None,
     ) -> None:
         """Nothing starts before `async with`.
 
@@ -93,6 +96,7 @@ class Host:
         a time, by default as many as the system has room for. `addresses` answers for host names, for tests and demos.
         `providers` replaces the standard capabilities. `audit` is called with every decision. `tracing` defaults to what
         `OTEL_*` variables say. `cache_dir` keeps compiled modules (`default_cache_dir()`); `cache=False` keeps none.
+        `clock` is for timers: a test gives one that it can move (`desk.testing.clock.ManualClock`).
         """
         for given, kind in ((limits, Limits), (compile_limits, CompileLimits)):
             # It comes from untyped code, too.
@@ -108,6 +112,7 @@ class Host:
         self._providers = tuple(providers) if providers is not None else (HttpProvider(address_map=addresses),)
         self._cache_dir = Path(cache_dir) if cache_dir and cache else None
         self._cache = cache
+        self._clock = clock
         self._loaded: dict[str, Loaded] = {}
         self._stack = AsyncExitStack()
         self._state = "new"
@@ -136,7 +141,7 @@ class Host:
             tracing = configure_from_environment()
             self._stack.push_async_callback(_shutdown, tracing)
         self.tracing = tracing
-        self.bus = Bus(tracing)
+        self.bus = Bus(tracing, self._clock)
         broker = Broker(self._providers, self.audit, tracing)
         ensure_usable()
         engines = Engines(self._open_cache())
@@ -268,7 +273,7 @@ class Host:
     async def publish(self, subject: str, value: object) -> int:
         """Publish an event and return how many took it: extensions and Python subscribers. See `Bus.publish`."""
         self._check_open()
-        return await self.bus.publish(subject, value, origin=APP)
+        return await self.bus.publish(subject, value)
 
     def subscribe(self, pattern: str, *, capacity: int = DEFAULT_CAPACITY) -> Subscription:
         """Listen to events, also those that extensions publish: `async with host.subscribe("weather.*") as events`."""

@@ -8,7 +8,7 @@ at a time. Many loads at once keep the bus's pace: the loop has its turns betwee
 """
 
 import logging
-from collections.abc import MutableMapping
+from collections.abc import Awaitable, MutableMapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -27,9 +27,13 @@ from desk.actors.engine.profiles import PROFILES
 from desk.actors.engine.pump import Pump
 from desk.actors.limits import Limits
 from desk.actors.manifest import Manifest, parse_manifest
+from desk.actors.manifest_handlers import tick_argument
 from desk.actors.runner import Runner
+from desk.actors.timers import Timers
 from desk.bus.bus import Bus
 from desk.bus.envelope import Origin
+from desk.bus.errors import NoReceiver, Unavailable
+from desk.bus.timers import Tick
 from desk.capabilities.broker import Broker
 from desk.capabilities.facet import Facet
 from desk.capabilities.grants import Grants
@@ -171,7 +175,7 @@ class Loader:
         with self._tracing.span(names.LOAD, name) as span:
             with self._tracing.span(names.COMPILE, name, parent=span.traceparent):
                 program = await self._compiler.program(engine, name, module.wasm, module.digest)
-            facet = Facet(self._bus, self._broker, Grants(manifest.requested, granted), manifest.publishes)
+            facet = Facet(self._bus, self._broker, Grants(manifest.requested, granted))
             runner = Runner(
                 name,
                 program,
@@ -188,7 +192,7 @@ class Loader:
             patterns, unheard = heard(manifest, self._broker, facet.grants, origin)
             await self._bus.pace.breathe()
             try:
-                await cell.start(span, patterns)
+                unheard += await cell.start(span, patterns)
                 if self._closed:  # and it was not cancelled, since it did not have to wait
                     raise _closed_meanwhile(name)
             except BaseException:
@@ -196,10 +200,29 @@ class Loader:
                 runner.close()
                 raise
             self._tasks.start_soon(cell.run, name=f"actor {name}")
+            if manifest.timers:
+                self._tasks.start_soon(self._keep_time, cell, name=f"timers of {name}")
         said = unheard + useless(manifest, granted)
         for notice in said:
             log.warning("%s %s", name, notice)
         return Loaded(cell, granted, profile.name, limits, module.admission.notices + said)
+
+    async def _keep_time(self, cell: Cell) -> None:
+        """Have the exports of its timers called until it is stopped."""
+
+        def call(export: str, *args: object) -> Awaitable[object]:
+            return self._bus.request(cell.subjects[export], *args, deadline=None)
+
+        def failed(export: str, tick: Tick, error: Exception) -> None:
+            if not isinstance(error, NoReceiver | Unavailable):
+                takes_it = cell.manifest.exports[export].params
+                args = (tick_argument(tick.number, tick.missed),) if takes_it else ()
+                self._bus.bury_request(cell.subjects[export], args, cell.name, f"failed: {error}")
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(Timers(cell.manifest, self._bus.every, call, failed).run)
+            await cell.stopped.wait()
+            tasks.cancel_scope.cancel()
 
 
 def _judged(wasm: bytes, text: str | bytes | None, limits: Limits) -> _Module:

@@ -100,7 +100,9 @@ class World:
         requested = PermissionSet.parse(asked or {})
         given = requested if granted is None else PermissionSet.parse(granted)
         providers: list[Provider] = [self.thermometer]
-        return Facet(self.bus, Broker(providers, self.audit, self.tracing), Grants(requested, given), publishes or {})
+        for subject, type_ in (publishes or {}).items():
+            self.bus.declare(subject, type_, by="declared")
+        return Facet(self.bus, Broker(providers, self.audit, self.tracing), Grants(requested, given))
 
     @property
     def records(self) -> list[AuditRecord]:
@@ -254,7 +256,7 @@ async def test_an_answer_may_be_larger_than_a_request() -> None:
     """An answer of 3 MiB is checked and sent: the default bound of one message, 1 MiB, is none for answers."""
     here = world()
     requested = PermissionSet.parse(ROOMS)
-    facet = Facet(here.bus, Broker([Camera()], here.audit, here.tracing), Grants(requested, requested), {})
+    facet = Facet(here.bus, Broker([Camera()], here.audit, here.tracing), Grants(requested, requested))
     assert await ask(facet, "cap.camera", {"room": "kitchen"}) == {"ok": {"body": bytes(3 << 20)}}
 
 

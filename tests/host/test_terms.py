@@ -12,7 +12,7 @@ from desk.actors.errors import Killed, Refused, TooManyInstances, Trapped
 from desk.actors.limits import MIB, Limits
 from desk.actors.manifest import ManifestError
 from desk.actors.wasm import with_custom_section
-from desk.bus.errors import NoReceiver
+from desk.bus.errors import Unavailable
 from desk.bus.mailbox import Mailbox
 from desk.bus.types import Signature
 from desk.host import Host
@@ -210,7 +210,7 @@ async def test_a_load_that_fails_halfway_takes_back_what_it_did(cache: Path) -> 
         mine = host.bus.serve("ext.echo.count", Signature(()), Mailbox("app"))
         with pytest.raises(ValueError, match="answered by app"):
             await host.load(ECHO)
-        with pytest.raises(NoReceiver):
+        with pytest.raises(Unavailable):
             await host.bus.request("ext.echo.add", 1, 2)
         host.bus.withdraw(mine)
         await host.load(ECHO)

@@ -24,6 +24,7 @@ from desk.actors.limits import Limits
 from desk.actors.manifest import Manifest
 from desk.actors.runner import Call, Runner
 from desk.actors.turn import Turn
+from desk.bus import codec
 from desk.bus.bus import Bus
 from desk.bus.dead_letters import Cause
 from desk.bus.envelope import APP, Envelope
@@ -205,7 +206,7 @@ class Cell:
         if isinstance(payload, tuple):  # a request: the bus has lowered the arguments
             arguments = payload
         else:  # an event: one CBOR item, of the type that the handler takes
-            value = signature.params[0].decode(payload, "event", max_size=len(payload))
+            value = codec.decode(payload, max_size=len(payload))
             arguments = signature.lower_args((value,), max_size=MAX_ARGUMENT)
         traceparent = span.traceparent or envelope.traceparent
         seeded = self._runner.profile.seeded

@@ -5,6 +5,8 @@ going asks `is_quick` first. It steps over the sections of a module by their len
 made to take long is over in some milliseconds.
 """
 
+import re
+
 from desk.actors.admission import MANIFEST_SECTION
 from desk.actors.wasm import STEPPED_OVER
 from desk.actors.wasm_bytes import ByteReader, WasmFormatError
@@ -14,6 +16,9 @@ QUICK_SIZE = 1 << 20
 
 QUICK_TEXT = 512
 """Bytes of manifests: usually 1 µs each, at worst 10 (a hundred permissions, each held against each)."""
+
+_PATTERNED = re.compile(rb"string\s*[(/]")
+"""A type that may have a regular expression, which takes up to three milliseconds to make."""
 
 QUICK_FACE = 4096
 """Bytes of a module that are looked at one by one: at worst some 0.5 µs each."""
@@ -29,7 +34,10 @@ _NAME = MANIFEST_SECTION.encode()
 
 def is_quick(wasm: bytes, manifest: str | bytes | None) -> bool:
     """Whether `parse_manifest`, `admit` and hashing take a few milliseconds at worst, also if it is refused."""
-    text = len(manifest) if manifest is not None else 0  # of a str with letters beyond ASCII, characters: near enough
+    manifest = manifest.encode(errors="replace") if isinstance(manifest, str) else manifest or b""
+    text = len(manifest)
+    if text > QUICK_TEXT or _PATTERNED.search(manifest):
+        return False
     face = 0
     at, size = 8, len(wasm)
     if size > QUICK_SIZE:
@@ -45,6 +53,8 @@ def is_quick(wasm: bytes, manifest: str | bytes | None) -> bool:
             face += length
         elif section == 0 and _NAME in wasm[head.at : head.at + _LONGEST_LENGTH + len(_NAME)]:
             text += length
+            if _PATTERNED.search(wasm, at, min(head.at + length, at + QUICK_TEXT)):
+                return False
         face += _SECTION
         at = head.at + length
     return text <= QUICK_TEXT and face <= QUICK_FACE

@@ -39,6 +39,7 @@ from desk.actors.engine.profiles import SMALL
 from desk.actors.manifest_fields import API_VERSIONS, KNOWN, NOT_YET, ManifestFields, read_fields
 from desk.actors.manifest_handlers import check_handlers
 from desk.actors.manifest_place import ManifestError, Place
+from desk.actors.manifest_types import check_patterns
 from desk.bus import ron
 from desk.bus.mailbox import Overflow
 from desk.bus.ron.text import shown
@@ -141,6 +142,8 @@ def parse_manifest(source: str | bytes) -> Manifest:
     if name not in (None, _ROOT):
         raise place.unknown("struct", name, (_ROOT,))
     fields = place.fields(f"{_ROOT}(name: ..., api_version: ..., ...)", KNOWN)
+    if "string" in root.text:  # or else there are no patterns; it is a walk over all of it
+        check_patterns(place)
     values = read_fields(fields)
     for required in _REQUIRED:
         if required not in values:

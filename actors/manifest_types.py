@@ -20,6 +20,9 @@ from desk.bus.types import MAX_NAMES, Signature, Type, TypeSyntaxError, parse_ty
 
 MAX_EXPORTS = 256
 MAX_PARAMS = 64
+MAX_PATTERNS = 64
+"""Regular expressions in types, the same one counted as often as it is written. Making one takes up to three milliseconds."""
+
 MAX_SUBJECTS = 64
 """In `publishes`, and patterns in `subscribes`."""
 
@@ -28,6 +31,29 @@ _PARAM = re.compile(r"[a-z_][a-z0-9_]{0,63}")
 _RESERVED_EXPORTS = frozenset({"memory"})
 _RESERVED_PREFIX = "desk_"  # hooks: those of today, and of later versions of the ABI
 _RESERVED_WORDS = ", ".join(sorted(RESERVED))
+
+
+def check_patterns(place: Place) -> None:
+    """Refuse a manifest with too many patterns before the first is made."""
+    count, todo = 0, [place.node]
+    while todo:
+        match todo.pop():
+            case ron.Tuple(name=name, items=items) as node:
+                if name == "string" and any(isinstance(item, ron.Str) for item in items):
+                    count += 1
+                if count > MAX_PATTERNS:
+                    raise place.error(f"expected at most {MAX_PATTERNS} patterns in types, found more", node.pos)
+                todo += items
+            case ron.List(items=items):
+                todo += items
+            case ron.Map(entries=entries):
+                todo += [part for entry in entries for part in entry]
+            case ron.Struct(fields=fields):
+                todo += [field.value for field in fields]
+            case ron.Some(value=value):
+                todo.append(value)
+            case _:
+                pass
 
 
 def read_named_types(place: Place) -> Mapping[str, Type]:

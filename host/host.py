@@ -34,7 +34,7 @@ from desk.actors.manifest import Manifest
 from desk.bus.bus import Bus
 from desk.bus.clock import Clock
 from desk.bus.exchange import DEFAULT_DEADLINE
-from desk.bus.mailbox import DEFAULT_CAPACITY
+from desk.bus.mailbox import DEFAULT_CAPACITY, Overflow
 from desk.bus.subscription import Subscription
 from desk.capabilities.addresses import AddressMap
 from desk.capabilities.audit import Audit, AuditSink
@@ -270,15 +270,17 @@ class Host:
             raise NotLoaded(f"{name} has no export {export!r}; it has: {', '.join(sorted(subjects)) or 'none'}")
         return await self.bus.request(subjects[export], *args, deadline=deadline)
 
-    async def publish(self, subject: str, value: object) -> int:
+    async def publish(self, subject: str, value: object, *, deadline: float | None = DEFAULT_DEADLINE) -> int:
         """Publish an event and return how many took it: extensions and Python subscribers. See `Bus.publish`."""
         self._check_open()
-        return await self.bus.publish(subject, value)
+        return await self.bus.publish(subject, value, deadline=deadline)
 
-    def subscribe(self, pattern: str, *, capacity: int = DEFAULT_CAPACITY) -> Subscription:
+    def subscribe(
+        self, pattern: str, *, capacity: int = DEFAULT_CAPACITY, overflow: Overflow | str = Overflow.WAIT
+    ) -> Subscription:
         """Listen to events, also those that extensions publish: `async with host.subscribe("weather.*") as events`."""
         self._check_open()
-        return self.bus.subscribe(pattern, capacity=capacity)
+        return self.bus.subscribe(pattern, capacity=capacity, overflow=overflow)
 
 
 async def _shutdown(tracing: Tracing) -> None:

@@ -54,10 +54,14 @@ def test_what_is_stepped_over_costs_nothing() -> None:
         (SMALL + custom(b"a", b"") * 1_000, MANIFEST),
         (SMALL + custom(b"a", bytes(QUICK_SIZE)), MANIFEST),
         (ECHO, None),
+        (SMALL, 'types: {"a": string("[a-z]+")}'),
+        (SMALL, 'types: {"a": string /* ( */ ("[a-z]+")}'),
+        (SMALL + custom(b"desk:manifest", b'types: {"a": string\n(1..=2)}'), None),
     ],
     ids=[
         *("a long manifest", "a long manifest inside", "with a padded name", "two halves"),
         *("many types", "imports and exports", "many custom sections", "many bytes to hash", "thirteen exports"),
+        *("a pattern", "a pattern after a comment", "a pattern inside"),
     ],
 )
 def test_what_takes_long_is_not_quick(wasm: bytes, manifest: str | None) -> None:

@@ -13,6 +13,7 @@ from desk.actors.engine.profiles import PROFILES
 from desk.actors.limits import MIB, Limits
 from desk.actors.manifest import Manifest, ManifestError, parse_fragment, parse_manifest
 from desk.actors.manifest_fields import KNOWN
+from desk.actors.manifest_types import MAX_PATTERNS
 from desk.bus.mailbox import Overflow
 from desk.bus.types import InvalidValue
 
@@ -568,3 +569,15 @@ def test_the_example_of_the_module_is_a_manifest() -> None:
     assert parse_manifest(text[text.index("    ExtensionManifest(") : text.index("\n    )\n") + 6]).timers == {
         "on_tick": 300.0
     }
+
+
+def test_patterns_are_counted_before_the_first_is_made() -> None:
+    """Each takes milliseconds to make: more than `MAX_PATTERNS` are refused, wherever they stand, by a walk that makes none."""
+
+    def manifest(count: int) -> str:
+        fields = ", ".join(f'f{number}: option(string(1..=9, "[a-{"abc"[number % 3]}]+"))' for number in range(count))
+        return f'(name: "a", api_version: "0.1", exports: {{"f": (params: [({fields})])}})'
+
+    assert parse_manifest(manifest(MAX_PATTERNS)).exports["f"].params[0].size > MAX_PATTERNS
+    with pytest.raises(ManifestError, match="at most 64 patterns"):
+        parse_manifest(manifest(MAX_PATTERNS + 1))

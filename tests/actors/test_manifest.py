@@ -15,7 +15,8 @@ from desk.actors.manifest import Manifest, ManifestError, parse_fragment, parse_
 from desk.actors.manifest_fields import KNOWN
 from desk.actors.manifest_types import MAX_PATTERNS
 from desk.bus.mailbox import Overflow
-from desk.bus.types import InvalidValue
+from desk.bus.types import I32, WORDS, InvalidValue, parse_type_text
+from desk.bus.types.named import MAKERS
 
 # The two snippets of the product's owner as they stand.
 SEED_MANIFEST = """// manifest.ron
@@ -551,16 +552,23 @@ def test_any_bytes_are_read_or_refused(noise: bytes, at: int) -> None:
 
 
 def test_the_page_about_manifests_is_true() -> None:
-    """The example in `docs/manifest.md` is a manifest without notices, and the table has every field."""
+    """The example in `docs/manifest.md` is a manifest without notices; the tables have every field, and types that are ones."""
     page = (ROOT / "docs" / "manifest.md").read_text("utf-8")
     example = page.partition("```ron\n")[2].partition("```")[0]
     read = parse_manifest(example)
     assert read.notices == ()
     assert read.timers == {"on_tick": 300.0, "on_hour": 3_600.0}
     assert read.overflow == {"radar.**": Overflow.DROP_OLDEST}
-    first_column = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    fields, _, rest = page.partition("**Types**")
+    types, _, rest = rest.partition("**Events.**")
+    first_column = [line.split("|")[1] for line in (fields + rest).splitlines() if line.startswith("| `")]
     named = [word for cell in first_column for word in re.findall("`(.*?)`", cell)]
     assert sorted(named) == sorted((*KNOWN, *Overflow))
+    spans = re.findall("`([^`]*)`", types)
+    written = [span for span in spans if re.fullmatch(r"[a-z0-9]+(\(.*\))?|\(.*:.*\)", span) and span != "types"]
+    named_in_types = {"T": I32, "U": I32, "E": I32}
+    words = {str(parse_type_text(text, named_in_types)).partition("(")[0] for text in written}
+    assert words >= {*WORDS, *MAKERS, ""}
 
 
 def test_the_example_of_the_module_is_a_manifest() -> None:

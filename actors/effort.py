@@ -18,7 +18,7 @@ QUICK_TEXT = 512
 """Bytes of manifests: usually 1 µs each, at worst 10 (a hundred permissions, each held against each)."""
 
 _PATTERNED = re.compile(rb"string\s*[(/]")
-"""A type that may have a regular expression, which takes up to three milliseconds to make."""
+"""A type that may have a regular expression, which may take ten milliseconds to make."""
 
 QUICK_FACE = 4096
 """Bytes of a module that are looked at one by one: at worst some 0.5 µs each."""

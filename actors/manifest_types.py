@@ -14,14 +14,15 @@ from types import MappingProxyType
 
 from desk.actors.manifest_place import Place
 from desk.bus import ron
+from desk.bus.ron.nodes import inside
 from desk.bus.ron.text import shown
 from desk.bus.subjects import RESERVED, SubjectError, check_subject, is_reserved
 from desk.bus.types import MAX_NAMES, Signature, Type, TypeSyntaxError, parse_type, read_types
 
 MAX_EXPORTS = 256
 MAX_PARAMS = 64
-MAX_PATTERNS = 64
-"""Regular expressions in types, the same one counted as often as it is written. Making one takes up to three milliseconds."""
+MAX_PATTERNS = 32
+"""Regular expressions in types, the same one counted as often as it is written. Making one may take ten milliseconds."""
 
 MAX_SUBJECTS = 64
 """In `publishes`, and patterns in `subscribes`."""
@@ -37,23 +38,12 @@ def check_patterns(place: Place) -> None:
     """Refuse a manifest with too many patterns before the first is made."""
     count, todo = 0, [place.node]
     while todo:
-        match todo.pop():
-            case ron.Tuple(name=name, items=items) as node:
-                if name == "string" and any(isinstance(item, ron.Str) for item in items):
-                    count += 1
-                if count > MAX_PATTERNS:
-                    raise place.error(f"expected at most {MAX_PATTERNS} patterns in types, found more", node.pos)
-                todo += items
-            case ron.List(items=items):
-                todo += items
-            case ron.Map(entries=entries):
-                todo += [part for entry in entries for part in entry]
-            case ron.Struct(fields=fields):
-                todo += [field.value for field in fields]
-            case ron.Some(value=value):
-                todo.append(value)
-            case _:
-                pass
+        node = todo.pop()
+        if isinstance(node, ron.Tuple) and node.name == "string" and any(isinstance(x, ron.Str) for x in node.items):
+            count += 1
+        if count > MAX_PATTERNS:
+            raise place.error(f"expected at most {MAX_PATTERNS} patterns in types, found more", node.pos)
+        todo += inside(node)
 
 
 def read_named_types(place: Place) -> Mapping[str, Type]:

@@ -7,11 +7,13 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from desk.actors.admission import Admission, admit
 from desk.actors.engine.engine import validate
 from desk.actors.engine.profiles import SMALL
 from desk.actors.manifest import Manifest, ManifestError, parse_manifest
+from desk.actors.manifest_text import manifest_ron
 from desk.actors.text import printable
 from desk.actors.wasm_summary import ModuleSummary
 from desk.cli.exits import FAILED, OK, USAGE
@@ -20,8 +22,11 @@ from desk.host.engines import IMPORTS
 from desk.host.errors import UnreadableModule
 from desk.host.files import read_manifest, read_module
 
+Form: TypeAlias = Literal["text", "json", "ron"]
+"""What is printed: something to read, everything as one JSON object, or only the manifest, as RON."""
 
-def run(file: str, manifest_file: str | None, *, as_json: bool) -> int:
+
+def run(file: str, manifest_file: str | None, form: Form = "text") -> int:
     """Inspect one file; 0 if it may run, 1 if it is refused, 2 if it (or the manifest) cannot be read."""
     try:
         given = read_manifest(Path(manifest_file)) if manifest_file else None
@@ -33,11 +38,22 @@ def run(file: str, manifest_file: str | None, *, as_json: bool) -> int:
     reasons = list(admission.reasons)
     if not reasons and (invalid := validate(wasm)):
         reasons.append(f"its code is not valid: {invalid}")
-    if as_json:
-        print(json.dumps(_as_json(file, wasm, admission, reasons), indent=2))
-    else:
-        _show(Terminal(), file, wasm, admission, reasons)
+    match form:
+        case "json":
+            print(json.dumps(_as_json(file, wasm, admission, reasons), indent=2))
+        case "ron":
+            _print_manifest(admission.manifest, reasons)
+        case "text":
+            _show(Terminal(), file, wasm, admission, reasons)
     return FAILED if reasons else OK
+
+
+def _print_manifest(manifest: Manifest | None, reasons: list[str]) -> None:
+    """The manifest alone on standard output, if there is one, so that it can go into a file."""
+    if manifest:
+        print(manifest_ron(manifest))
+    for reason in reasons:
+        print("\n".join(printable(line) for line in f"desk: refused: {reason}".splitlines()), file=sys.stderr)
 
 
 def _admit(wasm: bytes, text: str | bytes | None) -> Admission:

@@ -89,7 +89,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     inspect.add_argument("file", metavar="FILE", help="the .wasm module")
     inspect.add_argument("--manifest", metavar="FILE", help="use this manifest (RON) instead")
-    inspect.add_argument("--json", action="store_true", help="print one JSON object instead, for scripts")
+    form = inspect.add_mutually_exclusive_group()
+    form.add_argument(
+        "--json",
+        action="store_const",
+        const="json",
+        dest="form",
+        default="text",
+        help="print one JSON object instead, for scripts",
+    )
+    form.add_argument(
+        "--ron",
+        action="store_const",
+        const="ron",
+        dest="form",
+        help="print only the manifest, as it was understood, in RON",
+    )
     inspect.set_defaults(run=_inspect)
     return parser
 
@@ -114,7 +129,7 @@ def _demo(arguments: argparse.Namespace) -> int:
 def _inspect(arguments: argparse.Namespace) -> int:
     from desk.cli import inspect
 
-    return inspect.run(arguments.file, arguments.manifest, as_json=arguments.json)
+    return inspect.run(arguments.file, arguments.manifest, arguments.form)
 
 
 if __name__ == "__main__":

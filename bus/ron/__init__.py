@@ -1,4 +1,9 @@
-"""RON, the notation of manifests: `from desk.bus import ron`, then `ron.parse(text)`. See `reader`."""
+"""RON, the notation of manifests: `from desk.bus import ron`.
+
+text → nodes     `ron.parse`, `ron.parse_bytes`, `ron.parse_fields`; a `RonError` shows the place (`reader`)
+nodes → text     `ron.dump` (`writer`)
+Python ↔ nodes   `ron.of`, `ron.to_python` (`python`)
+"""
 
 from desk.bus.ron.nodes import (
     Bool,
@@ -18,8 +23,10 @@ from desk.bus.ron.nodes import (
     Struct,
     Tuple,
 )
+from desk.bus.ron.python import of, to_python
 from desk.bus.ron.reader import DEFAULT_LIMITS, RonLimits, parse, parse_bytes, parse_fields
 from desk.bus.ron.text import Pos, RonError, excerpt
+from desk.bus.ron.writer import dump
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -42,8 +49,11 @@ __all__ = [
     "Str",
     "Struct",
     "Tuple",
+    "dump",
     "excerpt",
+    "of",
     "parse",
     "parse_bytes",
     "parse_fields",
+    "to_python",
 ]

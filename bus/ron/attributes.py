@@ -16,7 +16,10 @@ def skip_attributes(scan: Scanner) -> None:
     """Moves over all attributes, and the space in front of, between and behind them."""
     scan.skip_space()
     while scan.take("#"):
-        scan.need("!")
+        scan.skip_space()
+        if not scan.take("!"):
+            raise scan.unexpected("`!`, as in `#![enable(implicit_some)]`", hint="a comment begins with `//`")
+        scan.skip_space()
         scan.need("[")
         at = scan.at
         match scan.name():

@@ -6,6 +6,7 @@ what is particular to each: a struct's elements begin with a name, a map's have 
 
 import re
 
+from desk.bus.ron import hints
 from desk.bus.ron.keys import Keys
 from desk.bus.ron.nodes import Field, Ident, List, Map, Node, Some, Str, Struct, Tuple
 from desk.bus.ron.plain import ENTRIES, FIELDS, ITEMS, NEVER
@@ -47,7 +48,7 @@ class Open:
         if self.scan.take(self.closer) if self.closer else self.scan.ended:
             return False
         if self.nodes and not comma:
-            raise self.not_closed(f"`,` or {self.shown_closer}")
+            raise self.unseparated()
         return True
 
     def over_comma(self) -> bool:
@@ -58,12 +59,22 @@ class Open:
             self.scan.skip_space()
         return comma
 
-    def not_closed(self, expected: str) -> RonError:
-        """The error to raise where there is neither another element nor the closer."""
-        if not self.scan.ended:
-            return self.scan.unexpected(expected)
-        problem = f"the text ends inside {self.kind} that begins at {Pos.of(self.scan.text, self.at)}"
-        return self.scan.error(problem, expected=expected)
+    def unseparated(self) -> RonError:
+        """The error to raise where neither a comma nor the closer is behind a value."""
+        return self.stray(f"`,` or {self.shown_closer}", self.after_last() or hints.instead_of_comma(self.scan.next))
+
+    def after_last(self) -> str:
+        """What to do about what stands next, behind the last value."""
+        return hints.after(self.nodes[-1], self.scan.text, self.scan.at)
+
+    def stray(self, expected: str, hint: str = "") -> RonError:
+        """The error to raise where there is neither what was `expected` nor the closer."""
+        begin = f"{self.kind} that begins at {Pos.of(self.scan.text, self.at)}"
+        if self.scan.ended and self.closer:
+            return self.scan.error(f"the text ends inside {begin}", expected=expected)
+        if self.closer and self.scan.next in {")", "]", "}"} - {self.closer}:
+            hint = f"this is in {begin}"
+        return self.scan.unexpected(expected, hint=hint)
 
     def take_key(self, element: re.Match[str]) -> None:
         """Takes what a plain `element` has before its value."""
@@ -86,8 +97,13 @@ class OpenDocument(Open):
     def advance(self) -> bool:
         self.scan.skip_space()
         if self.nodes and not self.scan.ended:
-            raise self.scan.unexpected("the end of the text, which holds one value")
+            raise self.stray("the end of the text, which holds one value", self.after_last())
         return not self.nodes
+
+    def after_last(self) -> str:
+        if self.scan.next == ":":
+            return "fields stand between parentheses: (name: value)"
+        return super().after_last()
 
     def finish(self) -> Node:
         return self.nodes[0]
@@ -105,7 +121,7 @@ class OpenSome(Open):
         if not self.nodes:
             return True
         if not self.scan.take(self.closer):
-            raise self.not_closed(self.shown_closer if comma else f"`,` or {self.shown_closer}")
+            raise self.stray(self.shown_closer if comma else f"`,` or {self.shown_closer}")
         return False
 
     def finish(self) -> Node:
@@ -128,6 +144,16 @@ class OpenList(Open):
 class OpenTuple(Open):
     kind = Tuple.kind
     closer = ")"
+
+    def unseparated(self) -> RonError:
+        if len(self.nodes) == 1 and isinstance(self.nodes[0], Ident):  # which may have been meant as a field's name
+            return self.stray(f"`:`, `,` or {self.shown_closer}", self.after_last())
+        return super().unseparated()
+
+    def after_last(self) -> str:
+        if self.scan.next == ":":
+            return hints.instead_of_colon(self.nodes[-1])
+        return super().after_last()
 
     @property
     def wanted(self) -> str:
@@ -200,7 +226,9 @@ class OpenStruct(Open):
         start = self.scan.at
         name = self.scan.name()
         if name is None:
-            raise self.scan.unexpected(f"a field's name or {self.shown_closer}")
+            quoted = self.scan.next in ('"', "'")
+            hint = "names of fields have no quotes" if quoted else ""
+            raise self.stray(f"a field's name or {self.shown_closer}", hint)
         if not name.raw:
             self.scan.refuse_rest_of_name(start)
         self._take_name(name.text, start)

@@ -5,9 +5,9 @@ that has such keys itself. So equal values are given equal numbers, from the ins
 linear in the text, and no nesting can exhaust Python's stack.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 
-from desk.bus.ron.nodes import Ident, List, Map, Node, Some, Str, Struct, Tuple
+from desk.bus.ron.nodes import Ident, List, Map, Node, Some, Str, Struct, Tuple, inside
 
 
 class Keys:
@@ -25,7 +25,7 @@ class Keys:
         todo: list[Node] = [key]
         while todo:
             node = todo[-1]
-            unknown = [inner for inner in _inside(node) if id(inner) not in self._number_of]
+            unknown = [inner for inner in inside(node) if id(inner) not in self._number_of]
             todo += unknown
             if not unknown:
                 todo.pop()
@@ -34,7 +34,7 @@ class Keys:
 
     def _content(self, node: Node) -> Hashable:
         """What makes `node` equal to others, with numbers for the values in it."""
-        inner = [self._number_of[id(each)] for each in _inside(node)]
+        inner = [self._number_of[id(each)] for each in inside(node)]
         match node:
             case Map():  # the order of entries and of fields makes no difference
                 return Map, frozenset(zip(inner[::2], inner[1::2], strict=True))
@@ -50,17 +50,3 @@ class Keys:
                 return Str, value
             case _:
                 return repr(node)  # tells a float from an integer, and 0.0 from -0.0
-
-
-def _inside(node: Node) -> Sequence[Node]:
-    match node:
-        case List(items) | Tuple(_, items):
-            return items
-        case Map(entries):
-            return [part for entry in entries for part in entry]
-        case Struct(_, fields):
-            return [field.value for field in fields]
-        case Some(value):
-            return [value]
-        case _:
-            return ()

@@ -12,6 +12,7 @@ import struct
 from types import MappingProxyType
 from typing import Final, Literal
 
+from desk.bus.ron.hints import NO_SPACE_IN_RANGE
 from desk.bus.ron.nodes import Bytes, Char, Float, Int, Range, Str
 from desk.bus.ron.scanner import Scanner
 from desk.bus.ron.text import RonError, shown
@@ -48,7 +49,7 @@ _BASES = MappingProxyType(
 )
 """Prefix: base, what may be written in it, and how many digits 128 bits need (so no huge integer is ever built)."""
 
-_INTEGER_RANGES = MappingProxyType(
+INTEGER_RANGES = MappingProxyType(
     {f"i{bits}": (-(1 << bits - 1), (1 << bits - 1) - 1) for bits in (8, 16, 32, 64, 128)}
     | {f"u{bits}": (0, (1 << bits) - 1) for bits in (8, 16, 32, 64, 128)}
 )
@@ -62,9 +63,11 @@ _ESCAPES = MappingProxyType({"'": "'", '"': '"', "\\": "\\", "n": "\n", "r": "\r
 _AN_ESCAPE = {
     "byte": r"one of \n \r \t \0 \\ \' \" \x41",
     "char": r"one of \n \r \t \0 \\ \' \" \x41 \u{1F980}, and no \x above 7f",
-    "string": r"one of \n \r \t \0 \\ \' \" \x41 \u{1F980}, and UTF-8 from \x80 on",
+    "string": r"\\ for a backslash, or one of \n \r \t \0 \\ \' \" \x41 \u{1F980}, and UTF-8 from \x80 on",
     "byte string": r"one of \n \r \t \0 \\ \' \" \xff \u{1F980}",
 }
+
+_QUOTE_TEXT = "a text, such as a version or a size with a unit, stands between quotes"
 
 _Quoted = Literal["string", "char", "byte string", "byte"]
 
@@ -74,6 +77,8 @@ def number_or_range(scan: Scanner) -> Int | Float | Range:
     at = scan.at
     start = None if scan.looking_at("..") else number(scan)
     if scan.take("..="):
+        if scan.next == " ":
+            raise scan.unexpected("a number", hint=NO_SPACE_IN_RANGE)
         return Range(start, number(scan), inclusive=True, text=scan.text, at=at)
     if start is None or scan.looking_at(".."):
         scan.take("..")
@@ -114,7 +119,8 @@ def number(scan: Scanner) -> Int | Float:
         value, suffix = _integer(scan, sign, prefix, integer_run, start)
         result = Int(value, suffix, text=scan.text, at=start)
     if scan.in_name:
-        raise scan.unexpected("the end of the number, or one of its suffixes: i8 to i128, u8 to u128, f32, f64")
+        expected = "the end of the number, or one of its suffixes: i8 to i128, u8 to u128, f32, f64"
+        raise scan.unexpected(expected, hint=_QUOTE_TEXT)
     return result
 
 
@@ -126,13 +132,15 @@ def _peek(scan: Scanner, run: re.Pattern[str]) -> str:
 def _float(scan: Scanner, run: str, start: int) -> tuple[float, str | None]:
     """The value and suffix of an unsigned float whose digits are `run`; the scanner stands behind them."""
     if _FLOAT.fullmatch(run) is None:
-        raise scan.error(f"{shown(run)} is not a number", expected="a float such as 1.5, .5, 1_000. or 2e-3", at=start)
+        expected = "a float such as 1.5, .5, 1_000. or 2e-3"
+        raise scan.error(f"{shown(run)} is not a number", expected=expected, at=start, hint=_QUOTE_TEXT)
     value = float(run.replace("_", ""))
     suffix = scan.take_all(_FLOAT_SUFFIX) or None
-    return (_rounded_to_32_bits(value) if suffix == "f32" else value), suffix
+    return (rounded_to_32_bits(value) if suffix == "f32" else value), suffix
 
 
-def _rounded_to_32_bits(value: float) -> float:
+def rounded_to_32_bits(value: float) -> float:
+    """The nearest number that a 32-bit float can be, infinite beyond the largest."""
     try:
         return struct.unpack("<f", struct.pack("<f", value))[0]
     except OverflowError:
@@ -153,7 +161,7 @@ def _integer(scan: Scanner, sign: str, prefix: str, run: str, start: int) -> tup
 
     suffix = scan.take_all(_INTEGER_SUFFIX) or None
     size = suffix or ("i128" if sign == "-" else "u128")
-    low, high = _INTEGER_RANGES[size]
+    low, high = INTEGER_RANGES[size]
     digits = run.replace("_", "").lstrip("0")
     if len(digits) <= most_digits:
         value = int(digits or "0", base) * (-1 if sign == "-" else 1)
@@ -173,10 +181,9 @@ def char(scan: Scanner) -> Char:
         value = scan.next
         scan.at += len(value)
     if not value or not scan.take("'"):
+        expected = "one character between apostrophes"
         raise scan.error(
-            "this char is never closed",
-            expected="one character between apostrophes (a string has double quotes)",
-            at=start,
+            "this is not one character", expected=expected, at=start, hint="a string stands between double quotes"
         )
     return Char(value, text=scan.text, at=start)
 

@@ -7,6 +7,7 @@ There are thousands of them in a large text, and most are read once and dropped.
 keeps the text and its offset, and works out line and column when it is asked.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias, TypeVar, dataclass_transform
 
@@ -149,3 +150,18 @@ class Struct(_Placed):
 
 Leaf: TypeAlias = Bool | Int | Float | Str | Char | Bytes | Ident | NoneValue | Range
 Node: TypeAlias = Leaf | Some | List | Map | Tuple | Struct
+
+
+def inside(node: Node) -> Sequence[Node]:
+    """The values right inside `node`, in the order of the text; of a map key, value, key, value."""
+    match node:
+        case List(items) | Tuple(_, items):
+            return items
+        case Map(entries):
+            return [part for entry in entries for part in entry]
+        case Struct(_, fields):
+            return [field.value for field in fields]
+        case Some(value):
+            return [value]
+        case _:
+            return ()

@@ -29,11 +29,11 @@ from desk.bus.ron.nodes import (
     Bool,
     Ident,
     Int,
-    Leaf,
     Node,
     NoneValue,
     Str,
     Struct,
+    Tuple,
 )
 from desk.bus.ron.scanner import Name, Scanner
 from desk.bus.ron.text import Pos, RonError
@@ -47,7 +47,7 @@ class RonLimits:
     """Bytes of the text as UTF-8, checked before anything else. A manifest by hand is two or three thousand."""
 
     depth: int = 64
-    """Lists, maps, tuples and structs within each other; a `Some` counts half. This is the limit of ron-rs."""
+    """Lists, maps, tuples and structs within each other; a `Some` counts half, `()` nothing. This is the limit of ron-rs."""
 
     nodes: int = 10_000
     """Values, of any kind, in the whole text. A node takes a few hundred bytes of memory."""
@@ -143,7 +143,7 @@ class _Reader:
             problem, expected = "nested too deeply", f"at most {self._limits.depth} values within each other"
             raise self._scan.error(problem, expected=expected, at=container.at)
 
-    def _next(self, container: Open) -> Leaf | Open | None:
+    def _next(self, container: Open) -> Node | Open | None:
         """What comes next in `container`: a value that has nothing in it, the beginning of one that has, or its end."""
         scan = self._scan
         element = container.plain.match(scan.text, scan.at)
@@ -157,7 +157,7 @@ class _Reader:
         container.take_key(element)
         return self._plain_value(kind, element[kind], element.start(kind))
 
-    def _plain_value(self, kind: str, written: str, at: int) -> Leaf | Open:
+    def _plain_value(self, kind: str, written: str, at: int) -> Node | Open:
         match kind:
             case "string":
                 return Str(written[1:-1], text=self._scan.text, at=at)
@@ -179,7 +179,7 @@ class _Reader:
 
     # Values, in steps.
 
-    def _value(self, container: Open) -> Leaf | Open:
+    def _value(self, container: Open) -> Node | Open:
         """Reads a value that has nothing in it, or the beginning of one that has."""
         scan = self._scan
         at = scan.at
@@ -202,11 +202,13 @@ class _Reader:
                 scan.take(character)
                 return self._opened(character, at)
             case "(":
+                if scan.take("()"):  # a unit to ron-rs, which adds no depth
+                    return Tuple(None, (), text=scan.text, at=at)
                 return self._parenthesis(None, at)
             case _:
-                raise scan.unexpected(container.wanted)
+                raise container.stray(container.wanted)
 
-    def _named(self, name: Name, at: int) -> Leaf | Open:
+    def _named(self, name: Name, at: int) -> Node | Open:
         """What begins with a name: a keyword, a struct, a tuple, or only the name."""
         scan = self._scan
         keyword = "" if name.raw else name.text

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from typing import NamedTuple
 
+from desk.bus.ron.hints import of_character
 from desk.bus.ron.text import Pos, RonError, shown
 
 _SPACES = " \t\n\r\x0b\x0c\x85\u200e\u200f\u2028\u2029"
@@ -78,21 +79,22 @@ class Scanner:
 
     # What is wrong here.
 
-    def error(self, problem: str, *, expected: str, at: int | None = None) -> RonError:
+    def error(self, problem: str, *, expected: str, at: int | None = None, hint: str = "") -> RonError:
         """The error to raise about offset `at`, by default about the next character."""
         pos = Pos.of(self.text, self.at if at is None else at)
-        return RonError(problem, expected=expected, text=self.text, pos=pos)
+        return RonError(problem, expected=expected, text=self.text, pos=pos, hint=hint)
 
-    def unexpected(self, expected: str, at: int | None = None) -> RonError:
+    def unexpected(self, expected: str, at: int | None = None, hint: str = "") -> RonError:
         """The error to raise when what stands at `at` (by default next) cannot stand there."""
         at = self.at if at is None else at
         if at >= len(self.text):
             return self.error("the text ends here", expected=expected, at=at)
         found = self.text[at : self._name_end(at, _ASCII_NAME)] or self.text[at]
+        problem = f"unexpected {shown(found)}"
         if not found.isprintable():
             code, name = ord(found[0]), unicodedata.name(found[0], "a character without a name")
-            return self.error(f"unexpected U+{code:04X} ({name})", expected=expected, at=at)
-        return self.error(f"unexpected {shown(found)}", expected=expected, at=at)
+            problem = f"unexpected U+{code:04X} ({name})"
+        return self.error(problem, expected=expected, at=at, hint=hint or of_character(found[0]))
 
     # What may stand between and around values.
 

@@ -37,14 +37,18 @@ class Pos:
 class RonError(DeskError):
     """A text is not RON as we read it, or is more than the limits allow. The doing of whoever wrote the text.
 
-    `message` is one line without the place, `expected` what could have stood there instead, `pos` the place (also as
-    `line` and `column`), `excerpt` the line with a caret. `str(error)` has all of it. None of them holds more of the
-    text than a line's worth.
+    `message` is one line without the place, `expected` what could have stood there instead, `hint` what to do about it if
+    that is not plain ("" if it is), `pos` the place (also as `line` and `column`), `excerpt` the line with a caret.
+    `str(error)` has all of it. None of them holds more of the text than a line's worth.
     """
 
-    def __init__(self, problem: str, *, expected: str, text: str, pos: Pos) -> None:
-        self.message = f"{problem}; expected {expected}"
+    doing = "author"
+    retry = "never"
+
+    def __init__(self, problem: str, *, expected: str, text: str, pos: Pos, hint: str = "") -> None:
+        self.message = f"{problem}; expected {expected}" + (f" ({hint})" if hint else "")
         self.expected = expected
+        self.hint = hint
         self.pos = pos
         self.excerpt = excerpt(text, pos)
         super().__init__(f"{pos}: {self.message}\n{self.excerpt}")

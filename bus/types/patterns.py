@@ -13,6 +13,7 @@ when it is made, so making one is bounded work (`MAX_WORK`), and matching never 
 """
 
 from bisect import bisect_right
+from collections.abc import Mapping
 from functools import reduce
 from typing import Final
 
@@ -21,7 +22,7 @@ from desk.bus.types.pattern_syntax import Characters, Choice, PatternError, Repe
 
 __all__ = ["Pattern", "PatternError"]
 
-MAX_WORK: Final = 40_000
+MAX_WORK: Final = 10_000
 """Steps to make the states of a pattern, some milliseconds: one for each position and each kind of character in a state."""
 
 _REMEMBERED: Final = 8_192
@@ -61,12 +62,13 @@ class Pattern:
 class _Alphabet:
     """The characters in kinds: those of one kind are in the same classes of the pattern, so it cannot tell them apart."""
 
-    def __init__(self, ranges_of: list[Ranges]) -> None:
-        changes: dict[int, int] = {0: 0}  # where positions begin or cease to match, as bits
-        for position, ranges in enumerate(ranges_of):
+    def __init__(self, classes: Mapping[Ranges, int]) -> None:
+        """`classes`: the positions that match each set of characters, as bits."""
+        changes: dict[int, int] = {0: 0}  # where positions begin or cease to match
+        for ranges, positions in classes.items():
             for low, high in ranges:
-                changes[low] = changes.get(low, 0) ^ 1 << position
-                changes[high + 1] = changes.get(high + 1, 0) ^ 1 << position
+                changes[low] = changes.get(low, 0) ^ positions
+                changes[high + 1] = changes.get(high + 1, 0) ^ positions
         kinds: dict[int, int] = {}
         self._kind_from: list[int] = []
         self._starts = sorted(changes)
@@ -108,8 +110,8 @@ def _states(tree: Tree | None) -> _State:
     """
     positions = _Positions()
     whole = positions.add(tree) if tree else _Part(optional=True, first=0, last=0)
-    alphabet = _Alphabet(positions.ranges)
-    begin = 1 << len(positions.ranges)  # a position before all others
+    alphabet = _Alphabet(positions.classes)
+    begin = 1 << len(positions.follow)  # a position before all others
     accepting = whole.last | (begin if whole.optional else 0)
     follow = [*positions.follow, whole.first]
 
@@ -118,25 +120,29 @@ def _states(tree: Tree | None) -> _State:
     todo: list[tuple[int, _State]] = []
     work = 0
 
-    def state_at(at: int) -> _State:
+    def new_state(at: int) -> _State:
         nonlocal work
-        if (state := by_positions.get(at)) is None:
-            work += at.bit_count()
-            ahead = reduce(int.__or__, (follow[position] for position in _bits(at)), 0)
-            future = ahead, bool(at & accepting)
-            if (state := by_future.get(future)) is None:
-                work += len(alphabet.matching)
-                state = by_future[future] = _State(alphabet, accepts=future[1])
-                todo.append((ahead, state))
-            by_positions[at] = state
-            if work > MAX_WORK:
-                raise PatternError("this needs too many states; expected shorter counts behind `*`, `+` and `.`", 0)
+        work += at.bit_count()
+        ahead = 0
+        for position in _bits(at):
+            ahead |= follow[position]
+        future = ahead, bool(at & accepting)
+        if (state := by_future.get(future)) is None:
+            work += len(alphabet.matching)
+            state = by_future[future] = _State(alphabet, accepts=future[1])
+            todo.append((ahead, state))
+        by_positions[at] = state
+        if work > MAX_WORK:
+            raise PatternError("this needs too many states; expected shorter counts behind `*`, `+` and `.`", 0)
         return state
 
-    start = state_at(begin)
+    start = new_state(begin)
     while todo:
         ahead, state = todo.pop()
-        state.row = [state_at(ahead & matching) for matching in alphabet.matching]
+        for matching in alphabet.matching:
+            at = ahead & matching
+            known = by_positions.get(at)
+            state.row.append(new_state(at) if known is None else known)
     return start
 
 
@@ -152,18 +158,18 @@ class _Part:
 
 
 class _Positions:
-    """The positions of a pattern: the characters each matches, and which can follow it."""
+    """The positions of a pattern: which of them match each set of characters, and which can follow each."""
 
     def __init__(self) -> None:
-        self.ranges: list[Ranges] = []
+        self.classes: dict[Ranges, int] = {}
         self.follow: list[int] = []
 
     def add(self, tree: Tree) -> _Part:
         """Adds all positions of `tree`. Recursion is bounded by `MAX_DEPTH`."""
         match tree:
             case Characters(ranges):
-                position = 1 << len(self.ranges)
-                self.ranges.append(ranges)
+                position = 1 << len(self.follow)
+                self.classes[ranges] = self.classes.get(ranges, 0) | position
                 self.follow.append(0)
                 return _Part(optional=False, first=position, last=position)
             case Sequence(parts):

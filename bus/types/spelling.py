@@ -1,4 +1,4 @@
-"""How parts of a type are written in a manifest, which is RON: names, texts, and the ranges of a constraint."""
+"""How parts of a type are written in a manifest, which is RON: names, and the ranges of a constraint."""
 
 from desk.bus.ron.literals import SPECIAL_FLOATS
 
@@ -8,14 +8,6 @@ _RON_WORDS = frozenset({"true", "false", "None", "Some", *SPECIAL_FLOATS})
 def spelled_name(name: str) -> str:
     """A name that stands as a value: `red`, or `r#true` and `r#two-words`, which would not be names without `r#`."""
     return f"r#{name}" if name in _RON_WORDS or "-" in name else name
-
-
-def spelled_text(text: str) -> str:
-    """A text between quotes."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    if not escaped.isprintable():
-        escaped = "".join(c if c.isprintable() else f"\\u{{{ord(c):x}}}" for c in escaped)
-    return f'"{escaped}"'
 
 
 def spelled_range(low: float | None, high: float | None) -> str:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import cast
 
+from desk.bus.ron.nodes import Str
+from desk.bus.ron.spelling import spelled
 from desk.bus.types.base import Flat, InvalidValue, Raw, Type, TypeSyntaxError, describe
 from desk.bus.types.lengths import check_lengths, spelled_lengths
 from desk.bus.types.patterns import Pattern, PatternError
-from desk.bus.types.spelling import spelled_text
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _STR_ONLY: frozenset[type] = frozenset({str})
@@ -68,7 +69,7 @@ class String(Type):
         if not self._limited:
             return "string"
         lengths = spelled_lengths(self.shortest, self.longest)
-        pattern = "" if self.pattern is None else spelled_text(self.pattern)
+        pattern = "" if self.pattern is None else spelled(Str(self.pattern))
         return f"string({lengths}{', ' if lengths and pattern else ''}{pattern})"
 
     def all_plain(self, values: Sequence[object]) -> bool:

@@ -587,5 +587,5 @@ def test_patterns_are_counted_before_the_first_is_made() -> None:
         return f'(name: "a", api_version: "0.1", exports: {{"f": (params: [({fields})])}})'
 
     assert parse_manifest(manifest(MAX_PATTERNS)).exports["f"].params[0].size > MAX_PATTERNS
-    with pytest.raises(ManifestError, match="at most 64 patterns"):
+    with pytest.raises(ManifestError, match="at most 32 patterns"):
         parse_manifest(manifest(MAX_PATTERNS + 1))

@@ -373,7 +373,7 @@ def test_size_and_number_of_values() -> None:
         ("Some(1, 2)", 1, 9, "`)`"),
         ("1 2", 1, 3, "the end of the text, which holds one value"),
         ("(hot-reload: true)", 1, 5, "`r#hot-reload` if this is one name"),
-        ("'two'", 1, 1, "one character between apostrophes (a string has double quotes)"),
+        ("'two'", 1, 1, "one character between apostrophes"),
         ("300u8", 1, 1, "0 to 255, the range of u8"),
         ("/* /* */", 1, 1, "1 more `*/`"),
         ("#![enable(unwrap_newtypes)] 1", 1, 11, "`implicit_some` or none"),
@@ -392,7 +392,7 @@ def test_an_error_in_full() -> None:
     with pytest.raises(RonError) as caught:
         ron.parse('(\n  name: "weather"\n  version: "1"\n)')
     assert str(caught.value) == (
-        "line 3, column 3: unexpected `version`; expected `,` or `)`\n"
+        "line 3, column 3: unexpected `version`; expected `,` or `)` (is a comma missing before it?)\n"
         '3 |   version: "1"\n'
         "  |   ^"
     )  # fmt: skip

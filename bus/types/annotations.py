@@ -227,14 +227,16 @@ def _annotations(cls: Any, names: tuple[str, ...], where: str) -> Mapping[str, A
     """Those of the fields `names`, which the constructor must take by name."""
     try:
         hints = get_type_hints(cls, include_extras=True)
-        inspect.signature(cls).bind(**dict.fromkeys(names))
-        return {name: hints[name] for name in names}
-    except NameError as error:
+    except (NameError, AttributeError) as error:
         raise TypeError(f"{where}: {error}; an annotation can name what its module has") from None
-    except KeyError as error:
-        raise TypeError(f"{where}.{error.args[0]}: no annotation") from None
-    except TypeError as error:
+    for name in names:
+        if name not in hints:
+            raise TypeError(f"{where}.{name}: no annotation")
+    try:
+        inspect.signature(cls).bind(**dict.fromkeys(names))
+    except (TypeError, ValueError) as error:
         raise TypeError(f"{where}: the constructor of {shown(cls)} should take its fields by name: {error}") from None
+    return {name: hints[name] for name in names}
 
 
 def _snake(name: str) -> str:

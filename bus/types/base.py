@@ -16,6 +16,7 @@ before it while an error passes through, so that a value without faults pays not
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal, NamedTuple, TypeAlias
 
 from desk.bus import codec
@@ -24,8 +25,9 @@ from desk.bus.codec import MAX_SIZE, CodecError
 from desk.bus.errors import DeskError
 from desk.bus.ron.text import Pos
 from desk.bus.types.extent import ONE, Extent, TooLarge, around
-from desk.bus.types.wording import cut, describe
-from desk.bus.types.wording import did_you_mean as did_you_mean  # beside `describe`, for who makes errors of their own
+from desk.bus.types.wording import cut
+from desk.bus.types.wording import describe as describe  # both also for who makes errors of their own
+from desk.bus.types.wording import did_you_mean as did_you_mean
 
 Flat: TypeAlias = Literal["i32", "i64", "f32", "f64"]
 """A number type of WebAssembly."""

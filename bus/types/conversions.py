@@ -11,7 +11,8 @@ from operator import attrgetter
 from typing import Any, TypeAlias, cast
 
 from desk.bus.codec import path_step
-from desk.bus.types.base import InvalidValue, Type, describe
+from desk.bus.types.base import InvalidValue, Type
+from desk.bus.types.wording import describe
 
 Conversion: TypeAlias = Callable[[Any], object]
 

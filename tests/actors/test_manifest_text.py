@@ -10,7 +10,7 @@ from desk.actors.manifest import Manifest, parse_manifest
 from desk.actors.manifest_text import manifest_ron
 from desk.bus.mailbox import Overflow
 from desk.bus.types import Named, Signature, Type
-from desk.testing import types
+from desk.testing.drawn_types import types
 
 ROOT = Path(__file__).parents[2]
 

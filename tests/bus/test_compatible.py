@@ -39,7 +39,8 @@ from desk.bus.types import (
 )
 from desk.bus.types.compatible import MAX_PROBLEMS, Problem, problems, signature_problems
 from desk.bus.types.difference import difference
-from desk.testing import types, values_of
+from desk.testing.drawn_types import types
+from desk.testing.values import values_of
 
 Draw: TypeAlias = Callable[[st.SearchStrategy[Any]], Any]
 

@@ -3,7 +3,10 @@
 from collections.abc import Callable
 
 import anyio
+import anyio.lowlevel
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from desk.bus.bus import Bus
 from desk.bus.dead_letters import Cause
@@ -15,8 +18,6 @@ from desk.bus.subject_table import RETAINED_KEPT, SUBJECTS_KEPT
 from desk.bus.subjects import Pattern, matches
 from desk.bus.subscription import Event, Subscription
 from desk.bus.types import I32, Signature
-from hypothesis import given
-from hypothesis import strategies as st
 
 pytestmark = pytest.mark.anyio
 
@@ -71,7 +72,7 @@ async def test_refuse_makes_dead_letters_that_can_be_retried() -> None:
         assert (len(bus.dead_letters), bus.dead_letters.total) == (1, 2)
         with pytest.raises(ValueError, match="retried already"):
             await bus.retry(letter)
-    with pytest.raises(Unavailable, match="does not listen to a.b any more"):
+    with pytest.raises(Unavailable, match=r"does not listen to a\.b any more"):
         await bus.retry(bus.dead_letters[0])
     assert len(bus.dead_letters) == 1, "it stays a dead letter"
 
@@ -307,7 +308,7 @@ async def test_a_subscriber_that_raises_ends_nothing() -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(events.each, handle)
             while len(seen) < 3:
-                await anyio.sleep(0)
+                await anyio.lowlevel.checkpoint()
             tasks.cancel_scope.cancel()
     assert seen == [0, 1, 2]
     (letter,) = bus.dead_letters
@@ -335,11 +336,13 @@ async def test_a_subscriber_that_answers_itself_ends() -> None:
     bus = Bus()
     with bus.subscribe("a.b") as events:
         await bus.publish("a.b", 0)
+        for number in range(MAX_HOPS):
+            event = await anext(events)
+            await bus.publish("a.b", number + 1, origin=event.onward)
+        last = await anext(events)
+        assert last.value == MAX_HOPS
         with pytest.raises(TooManyHops):
-            async for event in events:
-                assert isinstance(event.value, int)
-                await bus.publish("a.b", event.value + 1, origin=event.onward)
-        assert event.value == MAX_HOPS
+            await bus.publish("a.b", 0, origin=last.onward)
 
 
 # -- the end
@@ -426,7 +429,8 @@ async def test_a_tap_sees_everything_and_loses_the_oldest(bus: Bus) -> None:
             "failure to request 4 calc.negate (-7) from the app: ResponderFailed: calc.negate failed: LookupError: negative",
         ]
         assert some.missed == 1
-        assert [str(await anext(some)) for _ in range(2)][0].startswith("event 2")
+        assert str(await anext(some)).startswith("event 2")
+        some.sights()
     await bus.publish("a.b", 3)
     assert all_of_it.sights() == []
     with pytest.raises(StopAsyncIteration):
@@ -439,8 +443,7 @@ async def test_a_tap_is_waited_on_until_it_is_closed(bus: Bus) -> None:
     seen: list[str] = []
 
     async def watch() -> None:
-        async for sight in tap:
-            seen.append(sight.envelope.subject)
+        seen.extend([sight.envelope.subject async for sight in tap])
 
     with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as tasks:

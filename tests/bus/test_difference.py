@@ -5,7 +5,7 @@ from hypothesis import given, settings
 
 from desk.bus.types import U8, Named, Record, Type, parse_type_text
 from desk.bus.types.difference import difference
-from desk.testing import types
+from desk.testing.drawn_types import types
 
 
 def between(old: str, new: str) -> list[str]:

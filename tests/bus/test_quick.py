@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from desk.bus import codec
 from desk.bus.types import STRING, U8, InvalidValue, ListOf, OptionOf, Record, Type, parse_type_text
 from desk.bus.types.quick import MAX_PARTS, checker
-from desk.testing import types, values_of
+from desk.testing.drawn_types import types
+from desk.testing.values import values_of
 
 NAMES = {"unit": parse_type_text("enum(C, F)")}
 TYPES = types(any_=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from desk.bus.bus import Bus
@@ -52,7 +53,7 @@ async def test_a_function_answers(bus: Bus) -> None:
     """Plain or async; what it takes and gives is in its annotations, and checked on both ways."""
 
     async def shout(text: str) -> str:
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         return text.upper()
 
     with bus.respond("calc.add", add) as adding, bus.respond("text.shout", shout):
@@ -96,7 +97,7 @@ async def test_nobody_the_stopped_and_the_restarting_are_three_outcomes(bus: Bus
 
 
 async def test_its_errors_are_typed(bus: Bus) -> None:
-    """A `DeskError` reaches the requester as it is, any other as `ResponderFailed` with its cause; a wrong result is its fault."""
+    """A `DeskError` reaches the requester as it is, any other as `ResponderFailed` with its cause; so does a wrong result."""
 
     def refuse() -> None:
         raise Overloaded("come back tomorrow")

@@ -26,7 +26,8 @@ from desk.bus.types import (
 )
 from desk.bus.types.cddl import cddl
 from desk.bus.types.json_schema import Schema, json_schema
-from desk.testing import types, values_of
+from desk.testing.drawn_types import types
+from desk.testing.values import values_of
 
 READING = Named(
     "reading", parse_type_text('(tmax: f64(-90.0..=60.0), unit: enum(C, F), note: option(string(..=80, "[a-z ]*")))')

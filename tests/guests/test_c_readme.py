@@ -46,7 +46,7 @@ async def test_the_program_hears_the_headline(folder: Path) -> None:
             done = await anyio.run_process([sys.executable, "try.py"], cwd=folder, env=environment)
     heard, event = done.stdout.decode().splitlines()
     assert heard == "1 heard it"
-    assert "subject='news.headline', value='Schöne Aussichten', sender='headline'" in event
+    assert event == "<Event 2 news.headline from headline: 'Schöne Aussichten'>"
     assert pages.asked == [("/headline.txt", "news.example.com")]
 
 

@@ -106,6 +106,24 @@ def _parser() -> argparse.ArgumentParser:
         help="print only the manifest, as it was understood, in RON",
     )
     inspect.set_defaults(run=_inspect)
+
+    types = ext_commands.add_parser(
+        "types",
+        help="write down what an extension takes and gives, for others",
+        description="Print the types of an extension's exports and events as CDDL (RFC 8610), which says what their CBOR looks "
+        "like, or as JSON Schema. Each has a name: `render.width`, `render.ret`, or the subject of an event.",
+        epilog="Exit code: 0, 1 there is no manifest that can be read, 2 the file cannot be read.",
+    )
+    types.add_argument("file", metavar="FILE", help="the .wasm module, or a manifest (.ron)")
+    types.add_argument(
+        "--json-schema",
+        action="store_const",
+        const="json-schema",
+        dest="form",
+        default="cddl",
+        help="print a JSON object with a JSON Schema (draft 2020-12) for each name instead",
+    )
+    types.set_defaults(run=_types)
     return parser
 
 
@@ -130,6 +148,12 @@ def _inspect(arguments: argparse.Namespace) -> int:
     from desk.cli import inspect
 
     return inspect.run(arguments.file, arguments.manifest, arguments.form)
+
+
+def _types(arguments: argparse.Namespace) -> int:
+    from desk.cli import types
+
+    return types.run(arguments.file, arguments.form)
 
 
 if __name__ == "__main__":

@@ -222,6 +222,65 @@ REFUSED = module(
 WHY_REFUSED = ("`raed`", "did you mean `read`", "`puts`", "export `f` is missing", "export `g` has type")
 
 
+TYPED = """(name: "tiny", api_version: "0.1",
+    types: {"reading": (city: string(1..=80), tmax: option(f64))},
+    exports: {"f": (params: (at: u8, all: list(reading)), ret: enum(cold, warm)), "g": (params: [bool])},
+    publishes: {"weather.changed": reading},
+)"""
+
+
+@pytest.mark.parametrize("where", ["alone", "beside", "inside"])
+def test_types_as_cddl(where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every argument, result, event and named type has a rule; wherever the manifest is."""
+    file = tmp_path / "tiny.ron"
+    file.write_text(TYPED)
+    if where == "beside":
+        file = Path(write(tmp_path, b"\0asm\1\0\0\0", TYPED))
+    elif where == "inside":
+        file = Path(write(tmp_path, with_custom_section(b"\0asm\1\0\0\0", "desk:manifest", TYPED.encode())))
+    assert main(["ext", "types", str(file)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(" =")[0] for line in lines] == [
+        *("f.at", "f.all", "f.ret", "g.0", "weather.changed", "reading", "u8", "f64"),
+    ]
+    assert "f.all = [* reading]" in lines
+    assert 'f.ret = "cold" / "warm"' in lines
+
+
+def test_types_as_json_schema(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One JSON object: a schema for each name."""
+    file = tmp_path / "tiny.ron"
+    file.write_text(TYPED)
+    assert main(["ext", "types", "--json-schema", str(file)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert list(told) == ["f.at", "f.all", "f.ret", "g.0", "weather.changed", "reading"]
+    assert told["f.ret"]["enum"] == ["cold", "warm"]
+    assert told["f.all"]["items"] == {"$ref": "#/$defs/reading"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code", "said"),
+    [
+        ("a.ron", b"(name: 1)", 1, "expected"),
+        ("a.wasm", b"\0asm\1\0\0\0", 1, "there is no manifest in it"),
+        ("a.wasm", b"not wasm", 1, "a.wasm"),
+        ("a.wasm", None, 2, "there is no"),
+    ],
+    ids=["bad manifest", "no manifest", "no module", "no file"],
+)
+def test_types_of_what_has_none(
+    name: str, content: bytes | None, code: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The exit code says whether the file or what is in it is the fault; the sentence names the file."""
+    file = tmp_path / name
+    if content is not None:
+        file.write_bytes(content)
+    assert main(["ext", "types", str(file)]) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert said in captured.err
+
+
 def test_a_refusal_has_every_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 1, and each reason on a line of its own."""
     assert main(["ext", "inspect", write(tmp_path, REFUSED)]) == 1

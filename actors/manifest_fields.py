@@ -38,7 +38,7 @@ _BIDI = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"
 _QUANTITY = re.compile(r"([1-9][0-9]{0,11}) ?([A-Za-z]{1,3})")
 _UNITS: Mapping[Quantity, tuple[str, Mapping[str, int], int]] = {
     "bytes": ('as in "16MiB"', {"B": 1, "KiB": 1024, "MiB": MIB, "GiB": 1024 * MIB}, 4096 * MIB),
-    "milliseconds": ('as in "500ms"', {"ms": 1, "s": 1_000, "min": 60_000}, 24 * 60 * 60_000),
+    "milliseconds": ('as in "500ms"', {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}, 24 * 60 * 60_000),
     "count": ("without a unit", {}, 10**15),
 }
 """For each quantity, how it is written, its units in the smallest, and the highest number that makes sense in that."""

@@ -114,11 +114,20 @@ def _imports(module: ModuleSummary) -> dict[str, list[str]]:
     return by_module
 
 
+def _listening(manifest: Manifest, pattern: str) -> str:
+    overflow = f", overflow {manifest.overflow[pattern].value}" if pattern in manifest.overflow else ""
+    return f"{pattern}, handled by {manifest.subscribes[pattern]}{overflow}"
+
+
 def _sections(manifest: Manifest) -> Iterator[tuple[str, list[str]]]:
     if manifest.exports:
         yield "exports", [f"{name}{signature}" for name, signature in manifest.exports.items()]
+    if manifest.types:
+        yield "types", [f"{name}: {type_.bare}" for name, type_ in manifest.types.items()]
     if manifest.subscribes:
-        yield "listens to", [f"{pattern}, handled by {export}" for pattern, export in manifest.subscribes.items()]
+        yield "listens to", [_listening(manifest, pattern) for pattern in manifest.subscribes]
+    if manifest.timers:
+        yield "is called", [f"every {seconds:,g} s: {export}" for export, seconds in manifest.timers.items()]
     if manifest.publishes:
         yield "publishes", [f"{subject}: {type_}" for subject, type_ in manifest.publishes.items()]
     yield "asks for", [str(atom) for atom in manifest.requested] or ["nothing"]

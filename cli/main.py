@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         help="say what a module is, what it asks for, and whether it may run",
         description="Read a module and its manifest (embedded, or `manifest.ron` beside the file), show what it exports, "
         "listens to and asks for, and whether a host would run it. Nothing in it is run.",
-        epilog="Exit code: 0 it may run, 1 it is refused (every reason is printed), 2 a file cannot be read.",
+        epilog="Exit code: 0 it may run, 1 it is refused (with the reasons), 2 a file cannot be read.",
     )
     inspect.add_argument("file", metavar="FILE", help="the .wasm module")
     inspect.add_argument("--manifest", metavar="FILE", help="use this manifest (RON) instead")

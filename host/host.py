@@ -58,7 +58,7 @@ GRACE = 0.5
 """Seconds that turns in progress get when the host closes; then they are cancelled. Ctrl-C is to work within a second."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Extension:
     """A loaded extension, as `extensions()` shows it."""
 
@@ -71,6 +71,14 @@ class Extension:
     notices: tuple[str, ...]
     """What was accepted but is not acted upon, and what was asked for but not granted: sentences for people."""
     statistics: CellStatistics
+
+    def __repr__(self) -> str:
+        """Like `<Extension echo, 3 exports, 2 permissions granted, 4 asked for, small>`."""
+        asked = len(self.manifest.requested.atoms)
+        return (
+            f"<Extension {self.name}, {len(self.manifest.exports)} exports, {len(self.granted.atoms)} permissions granted, "
+            f"{asked} asked for, {self.profile}>"
+        )
 
 
 class Host:

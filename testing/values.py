@@ -54,7 +54,7 @@ _CHARACTERS = st.characters(exclude_categories=["Cs"])
 def values_of(declared: Type) -> st.SearchStrategy[Any]:
     """Values that `declared.lower` takes, within all its bounds.
 
-        values_of(parse_type_text("list(u8(1..=6), 2)"))         [1, 1], [6, 3], …
+        values_of(parse_type_text("list(u8(1..=6), 2..=2)"))         [1, 1], [6, 3], …
 
     `st.nothing()` for a type that has no values, such as `string(5..=5, "[a-z]")`.
     """

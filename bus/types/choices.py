@@ -15,15 +15,19 @@ from desk.bus.types.spelling import spelled_name
 
 _STR_ONLY: frozenset[type] = frozenset({str})
 _NAME: Final = re.compile("[A-Za-z_][A-Za-z0-9_]{0,63}")
+_WORD: Final = re.compile("[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 
 def check_names(kind: str, names: Iterable[str]) -> None:
     """Raise `TypeSyntaxError` unless all are names for a `kind`, of which there is at least one, and none is there twice."""
     seen: set[str] = set()
+    form, also = (
+        (_WORD, ", _ and -") if kind == "enum" else (_NAME, " and _")
+    )  # only those are never names in a language
     for name in names:
-        if type(name) is not str or not _NAME.fullmatch(name):
+        if type(name) is not str or not form.fullmatch(name):
             raise TypeSyntaxError(
-                f"{describe(name)} is no {kind} name; expected ASCII letters, digits and _, at most 64"
+                f"{describe(name)} is no {kind} name; expected ASCII letters, digits{also}, at most 64"
             )
         if name in seen:
             raise TypeSyntaxError(f"{kind} {name!r} is declared twice")

@@ -83,5 +83,6 @@ def _in_order(uses: Mapping[str, list[ron.Ident]]) -> Iterator[str]:
 def _circle(names: list[str], word: ron.Ident) -> TypeSyntaxError:
     shown = names[:_SHOWN_OF_A_CIRCLE] + ["…"] * (len(names) > _SHOWN_OF_A_CIRCLE) + names[:1]
     return TypeSyntaxError(
-        f"type {names[0]!r} is made of itself ({' -> '.join(shown)}); no value of it would end", word.pos
+        f"type {names[0]!r} is made of itself ({' -> '.join(shown)}); types do not recurse: use `json` or `any` there",
+        word.pos,
     )

@@ -29,7 +29,8 @@ class Signature:
         flat = self.result.flat if self.result else None
         object.__setattr__(self, "wasm_params", tuple(wasm_params))
         object.__setattr__(self, "wasm_results", (flat,) if flat else ())
-        object.__setattr__(self, "_plan", tuple((param, f"params[{i}]") for i, param in enumerate(self.params)))
+        paths = self.names or [f"params[{index}]" for index in range(len(self.params))]
+        object.__setattr__(self, "_plan", tuple(zip(self.params, paths, strict=True)))
 
     def __str__(self) -> str:
         params = map(str, self.params)

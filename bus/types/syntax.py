@@ -110,8 +110,10 @@ def _parse(node: ron.Node, names: Mapping[str, Type], room: int) -> Type:
                     for field in fields
                 ]
                 return VariantOf(tuple(cases))
-            case ron.Struct():
-                raise TypeSyntaxError("a record type has no name of its own: (name: string)")
+            case ron.Struct(name=str(word)):
+                example = _EXAMPLES.get(word, f"{word}(1..=10)" if word in WORDS else "")
+                hint = f"; {word} is written {example}" if example else ""
+                raise TypeSyntaxError(f"a record type has no name of its own: (name: string){hint}")
             case _:
                 raise TypeSyntaxError(f"expected a type, got {node.kind}{_WRITTEN.get(type(node), '')}")
     except TypeSyntaxError as error:

@@ -720,11 +720,11 @@ def test_arguments_and_results_cross() -> None:
     [
         ((), "params: expected 2 arguments for (width: i32, label: string) -> bool, got 0"),
         ((1, "a", 2), "params: expected 2 arguments for (width: i32, label: string) -> bool, got 3"),
-        ((1, 2), "params[1]: expected string, got 2 (integer)"),
+        ((1, 2), "label: expected string, got 2 (integer)"),
     ],
 )
 def test_wrong_arguments(args: tuple[object, ...], words: str) -> None:
-    """Too few or too many arguments are refused with what belongs there, a wrong one by its number."""
+    """Too few or too many arguments are refused with what belongs there, a wrong one by its name."""
     with pytest.raises(InvalidValue) as caught:
         Signature((I32, STRING), ("width", "label"), BOOL).lower_args(args)
     assert str(caught.value) == words

@@ -237,7 +237,7 @@ def test_syntax(text: str, declared: Type) -> None:
         ("enum(a: i32)", "no name of its own"),
         ("enum(list(i32))", "expected a name, as in enum(red, green), got a tuple"),
         ("enum(é)", "is no enum name; expected ASCII"),
-        ("enum(r#two-words)", "is no enum name; expected ASCII"),
+        ("enum(r#two.words)", "is no enum name; expected ASCII"),
         ("variant", "variant of what? Write for example variant(circle: f64, empty: ())"),
         ("variant()", "the cases of a variant have names"),
         ("variant(f64, i32)", "the cases of a variant have names"),

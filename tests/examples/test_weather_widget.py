@@ -205,9 +205,10 @@ async def test_new_records_are_heard(cache: Path) -> None:
         for day in DAYS:
             await host.publish("weather.observed", day)
         await host.call("weather-widget", "statistics")  # queued up behind the days: all records are out
-        assert await host.publish("weather.record", "the end") == 1
+        end = {"date": "the end", "kind": "none", "value": 0.0}
+        assert await host.publish("weather.record", end) == 1
         heard = [await anext(events) for _ in range(len(expected) + 1)]
-        assert [event.value for event in heard] == [*expected, "the end"]
+        assert [event.value for event in heard] == [*expected, end]
         assert {event.sender for event in heard[:-1]} == {"weather-widget"}
 
 

@@ -1,7 +1,7 @@
 """Dead letters: messages that were accepted, or could not be, and that nobody will handle; each with its receiver and reason.
 
 They are kept so that a person can see what was lost and why, and send it again (`Bus.retry`). What is kept is bounded in
-number and in bytes; the oldest are forgotten first, and `forgotten` counts them.
+number and in bytes (but the latest is kept, however large); the oldest are forgotten first, and `forgotten` counts them.
 """
 
 import time
@@ -90,7 +90,7 @@ class DeadLetters:
     def _append(self, letter: DeadLetter) -> None:
         self._letters.append(letter)
         self._bytes += letter.envelope.size
-        while len(self._letters) > DEAD_LETTERS_KEPT or self._bytes > DEAD_BYTES_KEPT:
+        while len(self._letters) > DEAD_LETTERS_KEPT or (self._bytes > DEAD_BYTES_KEPT and len(self._letters) > 1):
             self._bytes -= self._letters.popleft().envelope.size
 
     def remove(self, letter: DeadLetter) -> bool:

@@ -11,7 +11,7 @@ import anyio
 
 from desk.bus.dead_letters import Cause, DeadLetter
 from desk.bus.events import Events
-from desk.bus.exchange import Exchange
+from desk.bus.exchange import Exchange, latest, seconds_until
 from desk.bus.mailbox import Mailbox
 from desk.bus.requests import Requests
 from desk.bus.responder import Responder, Service
@@ -45,10 +45,11 @@ class Drained:
 
 
 async def drain(exchange: Exchange, events: Events, requests: Requests, deadline: float) -> Drained:
-    """See the module's docstring; `deadline` in seconds."""
+    """See the module's docstring; `deadline` in seconds. Raises `ValueError` if it is none, and refuses nothing then."""
     began = time.monotonic()
+    limit = latest(began, deadline, None)
     exchange.close(wholly=False)
-    with anyio.move_on_after(deadline):
+    with anyio.move_on_after(seconds_until(limit)):
         while _busy(events, requests):  # noqa: ASYNC110 - nobody says when the last of them has come to rest
             await anyio.sleep(_LOOK_AGAIN)
     unfinished = tuple(_busy(events, requests))

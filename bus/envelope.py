@@ -8,15 +8,16 @@ so that a guest gets them without another look; and it carries a `Reply`, which 
 messages it descends from, which span it belongs to, and until when an answer is of use.
 """
 
+import math
 import time
+from collections.abc import Coroutine
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
-
-import anyio
+from typing import Any, NamedTuple
 
 from desk.bus.codec import CodecError, decode
+from desk.bus.wakeup import Wakeup
 
 MAX_HOPS = 8
 """Messages that one message may descend from. A real chain of extensions is two or three long; a loop is endless."""
@@ -61,7 +62,7 @@ class Reply:
     __slots__ = ("_event", "error", "settled", "value")
 
     def __init__(self) -> None:
-        self._event: anyio.Event | None = None
+        self._event: Wakeup | None = None
         self.settled = False
         self.value: object = None
         self.error: Exception | None = None
@@ -93,11 +94,11 @@ class Reply:
         """Nobody wants the answer any more."""
         self.settled = True
 
-    async def wait(self) -> None:
-        """Return when it is settled; then ask for the `result`."""
-        if not self.settled:
-            self._event = anyio.Event()
-            await self._event.wait()
+    def wait(self, seconds: float = math.inf) -> Coroutine[Any, Any, bool]:
+        """Return when it is settled, True: then ask for the `result`. Or when the time is over, False."""
+        wakeup = self._event = Wakeup()
+        wakeup.woken = self.settled
+        return wakeup.wait(seconds)
 
     def result(self) -> object:
         """The result that is there, or the error raised."""

@@ -6,6 +6,7 @@ other receivers of this one.
 """
 
 import time
+from functools import partial
 
 import anyio
 
@@ -14,7 +15,7 @@ from desk.bus.dead_letters import Cause, DeadLetter
 from desk.bus.declarations import Declarations
 from desk.bus.envelope import APP, CURRENT, Envelope, Origin, Priority
 from desk.bus.errors import Unavailable
-from desk.bus.exchange import Exchange, latest, seconds_until
+from desk.bus.exchange import DEFAULT_DEADLINE, Exchange, latest, seconds_until
 from desk.bus.mailbox import Mailbox, Overflow, Putting
 from desk.bus.subject_table import Subject, SubjectTable
 from desk.bus.subjects import Pattern
@@ -40,16 +41,20 @@ class Events:
     ) -> Subscription:
         """See `Bus.subscribe`."""
         self._exchange.check(APP)
+        if group is not None and type(group) is not str:  # it comes from untyped code, too
+            raise ValueError(f"a group is a name, not {group!r:.40}")
         box = mailbox or Mailbox(f"subscriber of {pattern}", capacity)
         self._numbers += 1
         subscription = Subscription(Pattern(pattern), box, self, Overflow(overflow), group, self._numbers)
         self.table.add(subscription)
         for envelope in self.table.retained_for(subscription):
+            subject = self.table.get(envelope.subject)
             if box.accept(envelope):
-                subscription.delivered += 1
-                self._exchange.delivered += 1
+                self._count(subject, subscription)
+            elif overflow is Overflow.WAIT:  # which nobody does here
+                self._refuse(subscription, envelope, "had no room for the retained value")
             else:
-                subscription.dropped += 1
+                self._overflow(subject, subscription, envelope)
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
@@ -68,7 +73,7 @@ class Events:
 
     def bury(self, envelope: Envelope, receiver: str, cause: Cause, reason: str) -> None:
         """A subscriber could not handle it."""
-        self._exchange.keep(envelope, receiver, reason, cause)
+        self._exchange.bury(envelope, receiver, reason, None, cause)
 
     # -- publishing
 
@@ -104,6 +109,10 @@ class Events:
             exchange.check(origin)
         if priority is None:
             priority = Priority.CONTROL if subject.name.startswith("sys.") else Priority.DATA
+        else:
+            priority = Priority(priority)  # a plain number would be in neither lane of a mailbox
+        if deadline is not DEFAULT_DEADLINE:
+            latest(0.0, deadline, None)  # a bad one is refused also if nobody has to wait
         envelope = Envelope(
             next(exchange.ids), subject.name, payload, origin, origin.traceparent, None, None, 1, priority
         )
@@ -126,32 +135,73 @@ class Events:
 
     async def _deliver(self, subject: Subject, envelope: Envelope, deadline: float | None) -> int:
         """To each mailbox of its receivers; how many took it."""
+        taken, receivers = 0, subject.receivers()
+        began: float | None = None
+        if not receivers and time.monotonic() >= self._exchange.pace.until:
+            await self._exchange.pace.breathe()  # also one to whom nobody listens gives others their turns
+        while receivers:
+            waiting: list[tuple[Subscription, Putting]] = []
+            left: list[Subscription] = []
+            try:
+                taken += await self._give(subject, receivers, envelope, waiting, left)
+                if waiting:
+                    began = began or time.monotonic()
+                    with anyio.move_on_after(seconds_until(latest(began, deadline, None))):
+                        for _, putting in waiting:
+                            await putting.over.wait()
+            finally:  # also for a publisher that was cancelled: who has it by then has it, the others do not
+                for _, putting in waiting:
+                    putting.leave()
+            for subscription, putting in waiting:
+                if putting.accepted:
+                    taken += 1
+                elif subscription.mailbox.closed:
+                    left.append(subscription)
+                else:
+                    subject.dropped += 1
+                    self._refuse(subscription, envelope, f"had no room for it within {deadline:g} s")
+            receivers = self.table.get(subject.name).instead_of(left) if left else ()
+        return taken
+
+    async def _give(
+        self,
+        subject: Subject,
+        receivers: tuple[Subscription, ...],
+        envelope: Envelope,
+        waiting: list[tuple[Subscription, Putting]],
+        left: list[Subscription],
+    ) -> int:
+        """To all that have room; how many took it. Notes who is `waiting` for room, and who has `left` meanwhile."""
         exchange = self._exchange
         pace, taken = exchange.pace, 0
-        waiting: list[tuple[Subscription, Putting]] | None = None
-        for subscription in subject.receivers():
+        for subscription in receivers:
             if time.monotonic() >= pace.until:
                 await pace.breathe()
-            if subscription.cancelled:
-                continue
             mailbox = subscription.mailbox
+            if subscription.cancelled or mailbox.closed:
+                left.append(subscription)
+                continue
             exchange.delivered += 1  # before it is handled, as it counts for a mailbox
+            subscription.delivered += 1
+            subject.delivered += 1
             if mailbox.offer(envelope) or mailbox.accept(envelope):
-                subscription.delivered += 1
                 taken += 1
                 continue
             exchange.delivered -= 1
-            if mailbox.closed:
-                continue
+            subscription.delivered -= 1
+            subject.delivered -= 1
             if subscription.overflow is Overflow.WAIT:
-                waiting = waiting or []
-                waiting.append((subscription, mailbox.line_up(envelope)))
+                tell = partial(self._count, subject, subscription)
+                waiting.append((subscription, mailbox.line_up(envelope, tell)))
             else:
                 taken += self._overflow(subject, subscription, envelope)
-        if waiting:
-            taken += await self._wait(subject, envelope, waiting, deadline)
-        subject.delivered += taken
         return taken
+
+    def _count(self, subject: Subject, subscription: Subscription) -> None:
+        """One more is in a mailbox."""
+        subscription.delivered += 1
+        subject.delivered += 1
+        self._exchange.delivered += 1
 
     def _overflow(self, subject: Subject, subscription: Subscription, envelope: Envelope) -> int:
         """What becomes of an event for a full mailbox whose owner does not want to be waited for; 1 if it is in."""
@@ -168,35 +218,8 @@ class Events:
             taken = mailbox.statistics().accepted - accepted
         subject.dropped += dropped
         subscription.dropped += dropped
-        subscription.delivered += taken
-        self._exchange.delivered += taken
-        return taken
-
-    async def _wait(
-        self,
-        subject: Subject,
-        envelope: Envelope,
-        waiting: list[tuple[Subscription, Putting]],
-        deadline: float | None,
-    ) -> int:
-        """Wait for room in all these mailboxes at once; those that have none by the deadline get it as a dead letter."""
-        taken, expired = 0, False
-        began = time.monotonic()
-        try:
-            with anyio.move_on_after(seconds_until(latest(began, deadline, None), began)) as scope:
-                for _, putting in waiting:
-                    await putting.over.wait()
-            expired = scope.cancelled_caught
-        finally:  # also for a publisher that was cancelled: who has it by then has it, the others do not
-            for subscription, putting in waiting:
-                putting.leave()
-                if putting.accepted:
-                    taken += 1
-                    subscription.delivered += 1
-                    self._exchange.delivered += 1
-                elif expired and not subscription.mailbox.closed:
-                    subject.dropped += 1
-                    self._refuse(subscription, envelope, f"had no room for it within {deadline:g} s")
+        if taken:
+            self._count(subject, subscription)
         return taken
 
     def _refuse(self, subscription: Subscription, envelope: Envelope, reason: str) -> None:
@@ -207,13 +230,14 @@ class Events:
 
     async def redeliver(self, letter: DeadLetter) -> None:
         """Give a dead letter to its receiver once more, waiting for room. Raises `Unavailable` if that listens no more."""
+        self._exchange.check(APP)
+        await self._exchange.pace.breathe()
         envelope = letter.envelope._replace(attempt=letter.envelope.attempt + 1)
         subject = self.table.get(envelope.subject)
         for subscription in (*subject.singles, *(member for group in subject.groups for member in group)):
             if subscription.mailbox.name == letter.receiver:
                 if not subscription.mailbox.offer(envelope):
                     await subscription.mailbox.put(envelope)
-                subscription.delivered += 1
-                self._exchange.count_delivery()
+                self._count(subject, subscription)
                 return
         raise Unavailable(f"{letter.receiver} does not listen to {envelope.subject} any more")

@@ -20,6 +20,9 @@ T = TypeVar("T")
 DEFAULT_DEADLINE = 30.0
 """Seconds a request waits for its answer, and an event for room in a full mailbox, if the caller says nothing."""
 
+_FOR_EVER = 1e12
+"""Seconds; more are not told from it, since no clock counts that far."""
+
 _CLOSING = "is shutting down: only what running messages cause is carried out"
 _CLOSED = "is shut down"
 
@@ -40,8 +43,9 @@ class Exchange:
     # -- open or not
 
     def close(self, *, wholly: bool) -> None:
-        """Refuse all further messages, or all but those that others cause."""
-        self.refusal = _CLOSED if wholly else _CLOSING
+        """Refuse all further messages, or all but those that others cause. What was refused before stays refused."""
+        if self.refusal in ("", _CLOSING):
+            self.refusal = _CLOSED if wholly else _CLOSING
 
     def forbid(self, why: str) -> None:
         """Refuse everything, for good: this is not the process that the bus belongs to."""
@@ -87,12 +91,20 @@ def latest(now: float, deadline: float | None, inherited: float | None) -> float
     if deadline is None:
         return inherited
     # It comes from untyped code, too.
-    if type(deadline) not in (float, int) or math.isnan(deadline) or deadline < 0:
+    if type(deadline) not in (float, int) or not deadline >= 0:  # NaN is not, either
         raise ValueError(
             f"a deadline is a number of seconds from now, 0 or more, or None for no deadline; not {deadline!r:.40}"
         )
-    limit = now + deadline
+    limit = now + min(deadline, _FOR_EVER)
     return limit if inherited is None else min(limit, inherited)
+
+
+def told(error: Exception) -> str:
+    """The error's name and what it says, for others; it may come from anybody's code, which may fail at that, too."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return f"{type(error).__name__}, which fails to say why"
 
 
 async def within(request: Envelope, began: float, answering: Awaitable[T]) -> T:
@@ -100,7 +112,13 @@ async def within(request: Envelope, began: float, answering: Awaitable[T]) -> T:
     limit = request.deadline
     with anyio.move_on_after(seconds_until(limit)):
         return await answering
-    raise DeadlineExceeded(f"no answer from {request.subject} within {round(seconds_until(limit, began), 3):g} s")
+    raise too_late(request, began)
+
+
+def too_late(request: Envelope, began: float) -> DeadlineExceeded:
+    """The error of a request whose deadline has passed."""
+    seconds = round(seconds_until(request.deadline, began), 3)
+    return DeadlineExceeded(f"no answer from {request.subject} within {seconds:g} s")
 
 
 def seconds_until(limit: float | None, now: float | None = None) -> float:

@@ -6,8 +6,8 @@ to its slowest subscriber instead of filling memory; or make room by dropping wh
 does not overtake a large one that waits. One that is larger than the whole box goes in when the box is empty: it would
 wait for ever otherwise, and how large a message may be is not for the receiver's mailbox to say.
 
-`take` waits while the box is empty; there is one taker. What is urgent (`Priority.CONTROL`) is taken first, and has room
-of its own, so that a flood of data never delays it. All of this is safe to cancel: an envelope is either taken or still in
+`take` waits while the box is empty. What is urgent (`Priority.CONTROL`) is taken first, and has room and a line of its own,
+so that a flood of data never delays it. All of this is safe to cancel: an envelope is either taken or still in
 the box, and one who waited to put has either put it or not at all.
 
 An idle receiver may also take an envelope *at once*, on the sender's task (`on_idle`): a hop through the box and back costs
@@ -16,15 +16,14 @@ more than most calls. Order is not changed by it: that way is closed as long as 
 A deque and an event, because a round trip through anyio's memory object streams costs three times as much.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-import anyio
-
 from desk.bus.envelope import Envelope, Priority
 from desk.bus.errors import Unavailable
+from desk.bus.wakeup import Wakeup
 
 DEFAULT_CAPACITY = 256
 """Envelopes. Small enough that a stuck receiver is noticed early, large enough to take a burst without waiting."""
@@ -65,13 +64,14 @@ class MailboxStatistics:
 class Putting:
     """One who waits in line: until `over` is set, because there was room (then it is `accepted`) or the box was closed."""
 
-    __slots__ = ("_mailbox", "accepted", "envelope", "over", "size")
+    __slots__ = ("_mailbox", "accepted", "envelope", "over", "size", "tell")
 
-    def __init__(self, mailbox: "Mailbox", envelope: Envelope) -> None:
+    def __init__(self, mailbox: "Mailbox", envelope: Envelope, tell: Callable[[], object]) -> None:
         self._mailbox = mailbox
+        self.tell = tell
         self.envelope = envelope
         self.size = envelope.size
-        self.over = anyio.Event()
+        self.over = Wakeup()
         self.accepted = False
 
     def leave(self) -> None:
@@ -92,8 +92,9 @@ class Mailbox:
         self._queue: deque[tuple[Envelope, int]] = deque()  # with their sizes
         self._control: deque[tuple[Envelope, int]] = deque()
         self._bytes = 0
-        self._line: deque[Putting] = deque()
-        self._arrival: anyio.Event | None = None
+        self._line: OrderedDict[Putting, None] = OrderedDict()  # a set that keeps the order: leaving it is no search
+        self._control_line: OrderedDict[Putting, None] = OrderedDict()
+        self._arrival: Wakeup | None = None
         self._taken = False
         self._woken = False
         self.on_idle: Callable[[Envelope], bool] | None = None
@@ -103,27 +104,26 @@ class Mailbox:
 
     def __repr__(self) -> str:
         """Like `<Mailbox weather-widget: 3 of 256, 1,200 bytes, 0 waiting, 41 accepted>`."""
-        state = "closed, " if self.closed else ""
+        state, s = "closed, " if self.closed else "", self.statistics()
         return (
-            f"<Mailbox {self.name}: {state}{self.queued - len(self._line)} of {self.capacity}, {self._bytes:,} bytes, "
-            f"{len(self._line)} waiting, {self._accepted} accepted>"
+            f"<Mailbox {self.name}: {state}{s.queued} of {self.capacity}, {s.queued_bytes:,} bytes, "
+            f"{s.waiting} waiting, {s.accepted} accepted>"
         )
 
     @property
     def queued(self) -> int:
         """How many are in the box, or wait to be put into it."""
-        return len(self._queue) + len(self._control) + len(self._line)
+        return len(self._queue) + len(self._control) + len(self._line) + len(self._control_line)
 
     @property
     def idle(self) -> bool:
         """Whether nothing is in it or waits for it, and its taker is done with what it took: it asks for more."""
-        return not (self._queue or self._control or self._line) and (self._arrival is not None or not self._taken)
+        return not (self.queued or self._woken or self._taken)
 
     def statistics(self) -> MailboxStatistics:
         """How full it is, how many wait to put, how many it has accepted, the most it has held, and how many it displaced."""
-        return MailboxStatistics(
-            self.queued - len(self._line), self._bytes, len(self._line), self._accepted, self._peak, self._displaced
-        )
+        queued, waiting = len(self._queue) + len(self._control), len(self._line) + len(self._control_line)
+        return MailboxStatistics(queued, self._bytes, waiting, self._accepted, self._peak, self._displaced)
 
     # -- putting
 
@@ -139,8 +139,8 @@ class Mailbox:
 
     def accept(self, envelope: Envelope) -> bool:
         """Put it if there is room and nobody waits for room; False if not, or if the box is closed. Never waits."""
-        if self._line or self.closed:
-            return False
+        if self.closed or (self._line and envelope.priority is Priority.DATA):
+            return False  # (what is urgent stands in line only when there is no room for any)
         payload = envelope.payload
         size = len(payload) if type(payload) is bytes else envelope.size
         if not self._has_room(envelope, size):
@@ -148,27 +148,32 @@ class Mailbox:
         self._put(envelope, size)
         return True
 
-    def line_up(self, envelope: Envelope) -> Putting:
-        """Wait for room in line: await `over`, then look whether it was `accepted`. Raises `Unavailable` if the box is closed."""
+    def line_up(self, envelope: Envelope, tell: Callable[[], object] = bool) -> Putting:
+        """Wait for room in line: await `over`, then look whether it was `accepted`. Raises `Unavailable` if the box is closed.
+
+        `tell` is called at the moment when it is in the box: the one who waits learns it later, or is cancelled just then.
+        """
         self._check_open()
-        putting = Putting(self, envelope)
-        self._line.append(putting)
+        putting = Putting(self, envelope, tell)
+        self._line_for(envelope)[putting] = None
         return putting
 
     def leave_line(self, putting: Putting) -> None:
         """See `Putting.leave`."""
-        if putting in self._line:
-            self._line.remove(putting)
+        line = self._line_for(putting.envelope)
+        if putting in line:
+            del line[putting]
             self._admit()  # if it was the first, those behind it may be smaller
 
     def displace(self, envelope: Envelope) -> int:
         """Put it in place of the oldest events; returns how many went. It goes itself if nothing but requests is in the box."""
         size, gone = envelope.size, 0
+        queue = self._queue if envelope.priority is Priority.DATA else self._control
         while not self._has_room(envelope, size):
-            oldest = next((entry for entry in self._queue if entry[0].reply is None), None)
+            oldest = next((entry for entry in queue if entry[0].reply is None), None)
             if oldest is None:
                 return gone + 1
-            self._queue.remove(oldest)
+            queue.remove(oldest)
             self._bytes -= oldest[1]
             self._displaced += 1
             gone += 1
@@ -176,20 +181,15 @@ class Mailbox:
         return gone
 
     async def put(self, envelope: Envelope, tell: Callable[[], object] = bool) -> None:
-        """Put it, waiting for room. Raises `Unavailable` if the box is, or gets, closed.
-
-        `tell` is called if it is in the box: one who is cancelled just then would not know.
-        """
+        """Put it, waiting for room. Raises `Unavailable` if the box is, or gets, closed. `tell`: see `line_up`."""
         if self.accept(envelope):
             tell()
             return
-        putting = self.line_up(envelope)
+        putting = self.line_up(envelope, tell)
         try:
             await putting.over.wait()
         finally:
             putting.leave()
-            if putting.accepted:
-                tell()
         if not putting.accepted:  # the box may have closed since it was, which is then not the putter's business
             self._check_open()
 
@@ -204,6 +204,7 @@ class Mailbox:
 
     async def take(self) -> Envelope | None:
         """The next envelope, waiting for one; None after `wake`. Raises `Unavailable` once the box is closed and empty."""
+        self._taken = False
         while True:
             if self._woken:
                 self._woken = False
@@ -212,15 +213,13 @@ class Mailbox:
             if self._control or self._queue:
                 break
             self._check_open()
-            self._arrival = anyio.Event()
-            try:
-                await self._arrival.wait()
-            finally:
-                self._arrival = None
+            if self._arrival is None:
+                self._arrival = Wakeup()
+            await self._arrival.wait()
         envelope, size = (self._control or self._queue).popleft()
         self._taken = True
         self._bytes -= size
-        if self._line:
+        if self._line or self._control_line:
             self._admit()
         return envelope
 
@@ -231,11 +230,13 @@ class Mailbox:
         self._control.clear()
         self._queue.clear()
         self._bytes = 0
-        for putting in self._line:
-            putting.over.set()
-        self._line.clear()
+        for line in (self._control_line, self._line):
+            for putting in line:
+                putting.over.set()
+            line.clear()
         if self._arrival is not None:
             self._arrival.set()
+            self._arrival = None
         return left
 
     # -- inside
@@ -246,13 +247,21 @@ class Mailbox:
         queued = len(self._queue)
         return not queued or (queued < self.capacity and self._bytes + size <= self.max_bytes)
 
+    def _line_for(self, envelope: Envelope) -> OrderedDict[Putting, None]:
+        return self._line if envelope.priority is Priority.DATA else self._control_line
+
     def _admit(self) -> None:
-        """Accept those who wait in line, in order, up to the first that has no room."""
-        while self._line and self._has_room(self._line[0].envelope, self._line[0].size):
-            putting = self._line.popleft()
-            self._put(putting.envelope, putting.size)
-            putting.accepted = True
-            putting.over.set()
+        """Accept those who wait in each line, in order, up to the first that has no room."""
+        for line in (self._control_line, self._line):
+            while line:
+                putting = next(iter(line))
+                if not self._has_room(putting.envelope, putting.size):
+                    break
+                del line[putting]
+                self._put(putting.envelope, putting.size)
+                putting.accepted = True
+                putting.tell()
+                putting.over.set()
 
     def _put(self, envelope: Envelope, size: int) -> None:
         (self._queue if envelope.priority is Priority.DATA else self._control).append((envelope, size))

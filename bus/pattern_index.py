@@ -13,10 +13,12 @@ T = TypeVar("T")
 
 
 class _Node(Generic[T]):
-    __slots__ = ("below", "endless", "here")
+    __slots__ = ("any", "below", "endless", "here")
 
     def __init__(self) -> None:
         self.below: dict[str, _Node[T]] = {}
+        self.any: _Node[T] | None = None
+        """Below `*`; it is among those `below` as well."""
         self.here: list[T] = []
         """What listens to exactly this path."""
         self.endless: list[T] = []
@@ -34,7 +36,12 @@ class PatternIndex(Generic[T]):
         node = self._root
         words = pattern.words[:-1] if pattern.endless else pattern.words
         for word in words:
-            node = node.below.setdefault(word, _Node[T]())
+            below = node.below.get(word)
+            if below is None:
+                below = node.below[word] = _Node[T]()
+                if word == "*":
+                    node.any = below
+            node = below
         (node.endless if pattern.endless else node.here).append(item)
 
     def remove(self, pattern: Pattern, item: T) -> None:
@@ -50,6 +57,8 @@ class PatternIndex(Generic[T]):
             if node.below or node.here or node.endless:
                 break
             del above.below[word]
+            if word == "*":
+                above.any = None
             node = above
 
     def find(self, subject: str) -> list[T]:
@@ -61,11 +70,11 @@ class PatternIndex(Generic[T]):
             for node in nodes:
                 if node.endless:
                     found += node.endless
-                below = node.below
-                if word in below:
-                    deeper.append(below[word])
-                if "*" in below:
-                    deeper.append(below["*"])
+                below = node.below.get(word)
+                if below is not None:
+                    deeper.append(below)
+                if node.any is not None:
+                    deeper.append(node.any)
             if not deeper:
                 return found
             nodes = deeper

@@ -11,16 +11,17 @@ What becomes of a request whose receiver does not answer depends on where the re
 
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from desk.bus.dead_letters import Cause, DeadLetter
 from desk.bus.envelope import APP, CURRENT, Envelope, Origin, Reply
 from desk.bus.errors import NoReceiver, Unavailable
-from desk.bus.exchange import DEFAULT_DEADLINE, Exchange, latest, within
+from desk.bus.exchange import DEFAULT_DEADLINE, Exchange, latest, seconds_until, told, too_late, within
 from desk.bus.mailbox import Mailbox
 from desk.bus.responder import MAX_ARGUMENT, Responder, Service
 from desk.bus.subjects import check_subject
-from desk.bus.tap import Act
+from desk.bus.tap import Act, brief
 from desk.bus.types.base import InvalidValue
 from desk.traces import names
 
@@ -52,6 +53,8 @@ class Requests:
         """Give it no more requests. Idempotent."""
         if self.services.get(service.subject) is service:
             del self.services[service.subject]
+            if isinstance(service, Responder):
+                service.withdrawn = True
             self._stopped[service.subject] = service.name
             if len(self._stopped) > _STOPPED_KEPT:
                 self._stopped.popitem(last=False)
@@ -64,6 +67,9 @@ class Requests:
             if subject in self._stopped:
                 raise Unavailable(f"{self._stopped[subject]} has been stopped, and answers {subject} no more") from None
             raise NoReceiver(f"nobody answers {check_subject(subject)}") from None
+        except TypeError:  # it comes from untyped code, too
+            check_subject(subject)
+            raise
 
     # -- asking
 
@@ -74,9 +80,9 @@ class Requests:
             origin = CURRENT.get()
         if exchange.refusal or origin.hops:
             exchange.check(origin)
-        service = self.find(subject)
         if time.monotonic() >= exchange.pace.until:
             await exchange.pace.breathe()
+        service = self.find(subject)  # after others had a turn, in which it may have been replaced
         try:
             payload = service.signature.lower_args(args, max_size=MAX_ARGUMENT)
         except InvalidValue as error:
@@ -84,26 +90,29 @@ class Requests:
             raise
         began = time.monotonic()
         limit = latest(began, deadline, origin.deadline)
+        if not exchange.tracing.on:
+            envelope = Envelope(next(exchange.ids), subject, payload, origin, origin.traceparent, Reply(), limit)
+            return await self._send(service, envelope, began)
         with exchange.tracing.span(names.REQUEST, subject, parent=origin.traceparent) as span:
             traceparent = span.traceparent or origin.traceparent
             envelope = Envelope(next(exchange.ids), subject, payload, origin, traceparent, Reply(), limit)
-            if exchange.tracing.on:
-                span.set(names.MESSAGE_ID, str(envelope.id))
+            span.set(names.MESSAGE_ID, str(envelope.id))
             return await self._send(service, envelope, began)
 
-    async def _send(self, service: Service | Responder, envelope: Envelope, began: float) -> object:
+    def _send(self, service: Service | Responder, envelope: Envelope, began: float) -> Coroutine[Any, Any, object]:
         """Have it answered, and let the taps see that."""
         self.requested += 1
         service.requested += 1
-        if not self._exchange.taps:
-            return await self._ask(service, envelope, began)
+        return (self._watched if self._exchange.taps else self._ask)(service, envelope, began)
+
+    async def _watched(self, service: Service | Responder, envelope: Envelope, began: float) -> object:
         self._exchange.show(Act.REQUEST, envelope)
         try:
             result = await self._ask(service, envelope, began)
         except Exception as error:
-            self._exchange.show(Act.FAILURE, envelope, f"{type(error).__name__}: {error}")
+            self._exchange.show(Act.FAILURE, envelope, told(error))
             raise
-        self._exchange.show(Act.ANSWER, envelope, f"{result!r:.200}")
+        self._exchange.show(Act.ANSWER, envelope, brief(result))
         return result
 
     async def _ask(self, service: Service | Responder, envelope: Envelope, began: float) -> object:
@@ -115,30 +124,35 @@ class Requests:
         taken = False
         if limit is None or limit > began:
             exchange.delivered += 1  # before it is handled, as it counts for a mailbox
-            taken = mailbox.offer(envelope)
+            taken = mailbox.offer(envelope) or mailbox.accept(envelope)
             if not taken:
                 exchange.delivered -= 1
             elif reply.settled:  # the receiver was idle, and has answered already
                 return reply.result()
-        return await within(envelope, began, self._wait(mailbox, envelope, reply, taken=taken))
-
-    async def _wait(self, mailbox: Mailbox, envelope: Envelope, reply: Reply, *, taken: bool) -> object:
-        """Put the envelope, unless it has been taken already, and wait for the answer."""
+        in_time = False
         try:
             if not taken:
-                await mailbox.put(envelope, self._exchange.count_delivery)
-            await reply.wait()
-        except BaseException:
-            reply.abandon()
-            if reply.error is not None:  # it failed, and at the same moment the one to be told was cancelled
-                self._exchange.keep(envelope, mailbox.name, f"failed: {reply.error}", Cause.FAILED)
-            raise
+                await within(envelope, began, mailbox.put(envelope, exchange.count_delivery))
+            in_time = await reply.wait(seconds_until(limit))
+        finally:
+            if not in_time:
+                self._abandon(envelope, reply, mailbox)
+        if not in_time:
+            raise too_late(envelope, began)
         return reply.result()
+
+    def _abandon(self, envelope: Envelope, reply: Reply, mailbox: Mailbox) -> None:
+        """Nobody waits for the answer any more."""
+        reply.abandon()
+        if reply.error is not None:  # it failed, and at the same moment the one to be told was cancelled
+            self._exchange.keep(envelope, mailbox.name, f"failed: {told(reply.error)}", Cause.FAILED)
 
     # -- again
 
     async def redeliver(self, letter: DeadLetter) -> object:
         """Ask once more what a dead letter asked; returns the answer, or raises as `request` does."""
+        self._exchange.check(APP)
+        await self._exchange.pace.breathe()
         now = time.monotonic()
         envelope = letter.envelope._replace(
             reply=Reply(), deadline=now + DEFAULT_DEADLINE, attempt=letter.envelope.attempt + 1

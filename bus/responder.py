@@ -19,8 +19,8 @@ from typing import Self, TypeAlias
 import anyio
 
 from desk.bus.envelope import CURRENT, Envelope, Origin
-from desk.bus.errors import DeskError, Overloaded, ResponderFailed
-from desk.bus.exchange import Exchange, within
+from desk.bus.errors import DeskError, Overloaded, ResponderFailed, Unavailable
+from desk.bus.exchange import Exchange, told, within
 from desk.bus.mailbox import Mailbox
 from desk.bus.types.base import InvalidValue
 from desk.bus.types.functions import Annotations, parse_signature
@@ -75,6 +75,7 @@ class Responder:
         "requested",
         "signature",
         "subject",
+        "withdrawn",
     )
 
     def __init__(
@@ -85,8 +86,8 @@ class Responder:
         at_once: int,
         withdraw: Callable[["Responder"], None],
     ) -> None:
-        if at_once < 1:
-            raise ValueError(f"a function answers at least 1 request at a time, not {at_once}")
+        if type(at_once) is not int or at_once < 1:
+            raise ValueError(f"a function answers at least 1 request at a time, not {at_once!r:.40}")
         self.subject = subject
         self._annotations = Annotations(function) if signature is None else None
         if self._annotations is not None:
@@ -100,6 +101,7 @@ class Responder:
         self._at_once = at_once
         self._line: deque[anyio.Event] = deque()
         self._withdraw = withdraw
+        self.withdrawn = False
 
     def __repr__(self) -> str:
         """Like `<Responder calc.add(i32, i32) -> i32, 12 requested, 0 failed, 1 active>`."""
@@ -112,7 +114,7 @@ class Responder:
         return self.subject
 
     def withdraw(self) -> None:
-        """Answer no more. What it is answering goes on. Idempotent."""
+        """Answer no more. What it is answering goes on; those who wait for their turn get `Unavailable`. Idempotent."""
         self._withdraw(self)
 
     async def answer(self, envelope: Envelope, exchange: Exchange, began: float) -> object:
@@ -122,6 +124,8 @@ class Responder:
         else:
             await within(envelope, began, self._turn())
         try:
+            if self.withdrawn:
+                raise Unavailable(f"{self.subject} has been stopped, and answers no more")
             if not exchange.tracing.on:
                 return await self._call(envelope, envelope.traceparent, began)
             with exchange.tracing.span(names.PROCESS, self.subject, parent=envelope.traceparent) as span:
@@ -147,7 +151,7 @@ class Responder:
         except DeskError:
             raise
         except Exception as error:
-            raise ResponderFailed(f"{self.subject} failed: {type(error).__name__}: {error}") from error
+            raise ResponderFailed(f"{self.subject} failed: {told(error)}") from error
         finally:
             CURRENT.reset(token)
         try:
@@ -156,6 +160,8 @@ class Responder:
             lowered = self.signature.lower_result(result, max_size=MAX_ARGUMENT)
         except InvalidValue as error:
             raise ResponderFailed(f"{self.subject} gave what it does not promise: {error}") from error
+        except Exception as error:  # an object of the app's, which does not let itself be read
+            raise ResponderFailed(f"the result of {self.subject} cannot be read: {told(error)}") from error
         return self.signature.lift_result(lowered, max_size=MAX_ARGUMENT)
 
     async def _turn(self) -> None:

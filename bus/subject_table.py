@@ -6,6 +6,7 @@ all that has nothing but counts is forgotten, and found again when it is needed.
 """
 
 from dataclasses import dataclass
+from operator import attrgetter
 
 from desk.bus.envelope import Envelope
 from desk.bus.errors import Overloaded
@@ -18,6 +19,9 @@ SUBJECTS_KEPT = 10_000
 
 RETAINED_KEPT, RETAINED_BYTES_KEPT = 1_000, 16 << 20
 """Subjects with a retained value, and bytes of those values."""
+
+
+_NUMBER = attrgetter("number")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +51,22 @@ class Subject:
         self.published = self.delivered = self.dropped = 0
 
     def receivers(self) -> tuple[Subscription, ...]:
-        """Who gets the next event: all, and of each group the one with the least to do (of several, the one whose turn it is)."""
+        """Who gets the next event: all, and one of each group."""
         if not self.groups:
             return self.singles
-        turn = self.published
-        chosen = [
-            min(
-                (group[(turn + offset) % len(group)] for offset in range(len(group))),
-                key=lambda member: member.mailbox.queued,
-            )
-            for group in self.groups
-        ]
-        return (*self.singles, *chosen)
+        return (*self.singles, *[self._one_of(group) for group in self.groups])
+
+    def instead_of(self, left: list[Subscription]) -> tuple[Subscription, ...]:
+        """Who gets an event when those it was for have left: of the group of each, another, if there is one."""
+        names = {each.group for each in left if each.group is not None}
+        found = [self._one_of(group) for group in self.groups if group[0].group in names]
+        return tuple(each for each in found if not each.mailbox.closed)
+
+    def _one_of(self, group: tuple[Subscription, ...]) -> Subscription:
+        """The one with the least to do; of several, the one whose turn it is."""
+        turn, count = self.published, len(group)
+        inturn = (group[(turn + offset) % count] for offset in range(count))
+        return min(inturn, key=lambda member: (member.mailbox.closed, member.mailbox.queued))
 
 
 class SubjectTable:
@@ -86,7 +94,10 @@ class SubjectTable:
 
     def get(self, name: str) -> Subject:
         """What is known of a subject, its receivers up to date. Raises `SubjectError` for what is none."""
-        subject = self._subjects.get(name)
+        try:
+            subject = self._subjects.get(name)
+        except TypeError:  # it comes from untyped code, too
+            subject = None
         if subject is None:
             subject = self._new(check_subject(name))
         if subject.version != self._version:
@@ -125,12 +136,24 @@ class SubjectTable:
         subject.retained = envelope
 
     def retained_for(self, subscription: Subscription) -> list[Envelope]:
-        """The retained values that a subscription listens to, in the order in which they were published."""
+        """The retained values of which a new subscription is a receiver, in the order in which they were published.
+
+        It is none if its mailbox has the value by another subscription, or its group by another member.
+        """
         found = [
-            subject.retained
-            for subject in self._retained.values()
-            if subject.retained is not None and subscription.pattern.matches(subject.name)
+            each.retained
+            for each in self._retained.values()
+            if each.retained is not None and subscription.pattern.matches(each.name)
         ]
+        if found:
+            mailbox, group = subscription.mailbox, subscription.group
+            with_it = [
+                other.pattern
+                for other in self.subscriptions.values()
+                if other is not subscription
+                and (other.group == group if group is not None else other.group is None and other.mailbox is mailbox)
+            ]
+            found = [each for each in found if not any(pattern.matches(each.subject) for pattern in with_it)]
         return sorted(found, key=lambda envelope: envelope.id)
 
     def _new(self, name: str) -> Subject:
@@ -142,7 +165,7 @@ class SubjectTable:
     def _resolve(self, subject: Subject) -> None:
         singles: dict[int, Subscription] = {}
         groups: dict[str, list[Subscription]] = {}
-        for subscription in sorted(self._patterns.find(subject.name), key=lambda found: found.number):
+        for subscription in sorted(self._patterns.find(subject.name), key=_NUMBER):
             if subscription.group is None:
                 singles.setdefault(id(subscription.mailbox), subscription)  # one mailbox gets an event once
             else:

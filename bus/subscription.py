@@ -19,6 +19,7 @@ from typing import Protocol, Self
 from desk.bus.dead_letters import Cause
 from desk.bus.envelope import Envelope, Origin
 from desk.bus.errors import DeskError, Unavailable
+from desk.bus.exchange import told
 from desk.bus.mailbox import Mailbox, Overflow
 from desk.bus.subjects import Pattern
 
@@ -106,6 +107,19 @@ class Office(Protocol):
 class Subscription:
     """A pattern and the mailbox that its events go to. Iterate over it inside `async with`, or `with`; one task at a time."""
 
+    __slots__ = (
+        "_office",
+        "cancelled",
+        "delivered",
+        "dropped",
+        "group",
+        "mailbox",
+        "number",
+        "overflow",
+        "pattern",
+        "refused",
+    )
+
     def __init__(
         self, pattern: Pattern, mailbox: Mailbox, office: Office, overflow: Overflow, group: str | None, number: int
     ) -> None:
@@ -184,16 +198,21 @@ class Subscription:
         return Event(envelope, value)
 
     def _bury(self, envelope: Envelope, error: Exception) -> None:
-        self._office.bury(envelope, self.mailbox.name, Cause.FAILED, f"failed: {type(error).__name__}: {error}")
+        self._office.bury(envelope, self.mailbox.name, Cause.FAILED, f"failed: {told(error)}")
 
     def __enter__(self) -> Self:
         """The subscription, which is open already."""
         return self
 
     def __exit__(self, *exc: object) -> None:
-        """Take no more events, and let publishers that wait for room go on."""
+        """Take no more events, and let publishers that wait for room go on.
+
+        Events that were not taken go with it; but those of a group, which are nobody else's, are dead letters.
+        """
         self.cancel()
-        self.mailbox.close()
+        for envelope in self.mailbox.close():
+            if self.group is not None or envelope.reply is not None:
+                self._office.bury(envelope, self.mailbox.name, Cause.STOPPED, "was stopped before it took the message")
 
     async def __aenter__(self) -> Self:
         """The same as `with`."""

@@ -7,6 +7,7 @@
 It is bounded and lossy: what it sees is never slowed down by it. Beyond its capacity the oldest sights are gone, and counted.
 """
 
+import reprlib
 import time
 from collections import deque
 from collections.abc import Callable
@@ -21,6 +22,13 @@ from desk.bus.subjects import Pattern
 
 TAP_CAPACITY = 1_000
 """Sights that a tap keeps for its reader. Each keeps its message's payload alive."""
+
+MOST_KEPT = 1_000_000
+"""The most that one may ask for."""
+
+
+_SHOWN = 200
+"""Characters of a result."""
 
 
 class Act(StrEnum):
@@ -44,17 +52,34 @@ class Sight:
     """When, in seconds since the epoch."""
 
     def __str__(self) -> str:
+        """Like `answer to request 7 calc.add (1, 2) from the app: 3`."""
         what = repr(self.envelope)[1:-1]
         said = what if self.act in (Act.PUBLISH, Act.REQUEST) else f"{self.act} to {what}"
         return f"{said}: {self.detail}" if self.detail else said
+
+
+class _Brief(reprlib.Repr):
+    """What can be read of a large value, without making the text of all of it first."""
+
+    def repr_bytes(self, x: bytes, level: int) -> str:
+        return repr(x) if len(x) <= _SHOWN else f"{len(x):,} bytes"
+
+
+_BRIEF = _Brief()
+_BRIEF.maxstring = _SHOWN
+
+
+def brief(value: object) -> str:
+    """Like its `repr`, with what is long in it cut: nobody who sends a megabyte is to pay for a reader's text of it."""
+    return _BRIEF.repr(value)[:_SHOWN]
 
 
 class Tap:
     """See the module's docstring. Iterate over it inside `with` or `async with`, or take what is there with `sights()`."""
 
     def __init__(self, pattern: Pattern, capacity: int, close: Callable[["Tap"], None]) -> None:
-        if capacity < 1:
-            raise ValueError(f"a tap keeps at least 1 sight, not {capacity}")
+        if type(capacity) is not int or not 1 <= capacity <= MOST_KEPT:
+            raise ValueError(f"a tap keeps 1 to {MOST_KEPT:,} sights, not {capacity!r:.40}")
         self.pattern = pattern
         self.missed = 0
         """Sights that are gone because they were not read in time."""
@@ -74,8 +99,7 @@ class Tap:
         if len(self._seen) == self._seen.maxlen:
             self.missed += 1
         self._seen.append(Sight(act, envelope, detail))
-        if self._arrival is not None:
-            self._arrival.set()
+        self._wake()
 
     def sights(self) -> list[Sight]:
         """All that was seen and not read yet, oldest first; they are read with it."""
@@ -87,8 +111,12 @@ class Tap:
         """See no more. Idempotent."""
         self._closed = True
         self._close(self)
+        self._wake()
+
+    def _wake(self) -> None:
         if self._arrival is not None:
             self._arrival.set()
+            self._arrival = None
 
     def __aiter__(self) -> Self:
         """The tap itself: it is its own iterator."""
@@ -99,9 +127,9 @@ class Tap:
         while not self._seen:
             if self._closed:
                 raise StopAsyncIteration
-            self._arrival = anyio.Event()
+            if self._arrival is None:
+                self._arrival = anyio.Event()
             await self._arrival.wait()
-            self._arrival = None
         return self._seen.popleft()
 
     def __enter__(self) -> Self:

@@ -16,9 +16,11 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Self
+from typing import Self, TypeVar
 
 from benchmarks.echo import Exchange
+
+T = TypeVar("T")
 
 WARM_UP = 5
 """Unmeasured calls before each batch."""
@@ -78,12 +80,13 @@ def timed(call: Callable[[bytes], bytes | bytearray], exchanges: Sequence[Exchan
     return time.perf_counter_ns() - start
 
 
-async def timed_async(call: Callable[[bytes], Awaitable[object]], exchanges: Sequence[Exchange], calls: int) -> int:
-    """`timed` within an event loop."""
+async def timed_async(call: Callable[[T], Awaitable[object]], exchanges: Sequence[tuple[T, object]], calls: int) -> int:
+    """`timed` within an event loop, for payloads of any kind."""
     start = time.perf_counter_ns()
     for payload, expected in itertools.islice(itertools.cycle(exchanges), calls):
         if await call(payload) != expected:
-            raise WrongAnswer(f"{call} gave other bytes than expected for {len(payload)} bytes")
+            asked = f"{len(payload)} bytes" if isinstance(payload, bytes) else f"{payload!r:.80}"
+            raise WrongAnswer(f"{call} gave something else than expected for {asked}")
     return time.perf_counter_ns() - start
 
 

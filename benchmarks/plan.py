@@ -12,7 +12,7 @@ LOOPS = ("trio", "asyncio")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is measured. The standard plan takes a minute and a half at most."""
+    """How much is measured. The standard plan takes two minutes at most."""
 
     rounds: int
     """Interleaved rounds of everything that is timed by the call."""

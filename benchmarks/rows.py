@@ -11,6 +11,9 @@ from pathlib import Path
 
 from benchmarks import floors
 from benchmarks.alone import EXPERIMENTS, Found, measure_alone
+from benchmarks.bus_field import CROWD, bus_entries
+from benchmarks.bus_ours import REQUESTS
+from benchmarks.bus_peers import EVENTS, ROUND_TRIPS
 from benchmarks.contestants import Extism, Field, field
 from benchmarks.echo import exchanges
 from benchmarks.goals import Goal, Row
@@ -26,6 +29,10 @@ WITHIN_THREE = Goal(3.0)
 HALF_AS_MANY_AGAIN = Goal(2 / 3)
 """1.5 times as many a second."""
 NO_DEARER = Goal(1.2)
+ROUND_TRIP = Goal(1.3)
+"""Beside every peer that is right, and so beside the cheapest."""
+TYPED = Goal(1.5)
+MATCHED = Goal(5, "µs", "<")
 LATE = Goal(102, "ms")
 """For a kill among a hundred: 2 ticks of a millisecond, and one scheduling turn, in which each of the others has a slice."""
 BEYOND = Goal(12, "ms")
@@ -71,6 +78,23 @@ def _on_each_loop(
         yield Comparison(group, f"{ours} ({loop})", f"{peer} ({loop})" if peer else None, goal, metric)
 
 
+def _bus() -> Iterable[Comparison]:
+    for loop in LOOPS:
+        for count in (1, CROWD):
+            for peer in EVENTS[loop]:
+                ours, theirs = f"publish to {count} ({loop})", f"{peer}, send to {count} ({loop})"
+                yield Comparison("bus", ours, theirs, metric="us per event")
+    for loop in LOOPS:
+        for ours in REQUESTS:
+            for peer in ROUND_TRIPS[loop]:
+                yield Comparison("bus", f"{ours} ({loop})", f"{peer} ({loop})", ROUND_TRIP)
+        for peer in ROUND_TRIPS[loop]:
+            yield Comparison("bus", f"ask a task ({loop})", f"{peer}, no deadline ({loop})")
+    yield Comparison("bus", "find who listens, 10,000 patterns", goal=MATCHED)
+    yield Comparison("bus", "find who listens, on the bus", goal=MATCHED)
+    yield Comparison("bus", "decode a message of a type", "decode a message", TYPED)
+
+
 _SMALLEST = "extism, its smallest call"
 
 COMPARISONS = (
@@ -105,6 +129,7 @@ COMPARISONS = (
     *_on_each_loop("start", "page tables, each of many", metric="KB"),
     *_on_each_loop("scaling", "work of two guests, in the time of one", goal=Goal(1.7, "times", ">="), metric="times"),
     *_on_each_loop("scaling", "work of two bare threads, in the time of one", metric="times"),
+    *_bus(),
     *_on_each_loop("tracing", "host.call, spans recorded", "host.call, spans off"),
     Comparison("floors", "call C from Python"),
     *_on_each_loop("floors", "a checkpoint of the event loop"),
@@ -151,9 +176,12 @@ def measure(topics: Sequence[str], plan: Plan, scratch: Path) -> list[Row]:
     """Measure what the rows of `topics` need, and put the results side by side. Raises `NoCompiler`, `WrongAnswer`."""
     wanted = [comparison for comparison in COMPARISONS if comparison.topic in topics]
     found = Found({}, {}, {})
-    if any(topic not in EXPERIMENTS or topic == "start" for topic in topics):
+    if any(topic not in {*EXPERIMENTS, "bus"} or topic == "start" for topic in topics):
         with field(scratch / "modules") as contestants:
             found = timed(contestants, topics, plan)
+    if "bus" in topics:
+        with bus_entries(plan) as mine:
+            found.figures.update(interleave(mine, plan.rounds))
     alone = measure_alone(topics, plan, scratch)
     together = Found(found.figures | alone.figures, found.notes | alone.notes, found.failures | alone.failures)
     return [compare(comparison, together) for comparison in wanted]

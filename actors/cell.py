@@ -13,7 +13,7 @@ There are two ways into a turn, and they differ only in the task that takes its 
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -22,6 +22,7 @@ import anyio
 from desk.actors.cell_statistics import CellStatistics
 from desk.actors.limits import Limits
 from desk.actors.manifest import Manifest
+from desk.actors.membership import Membership
 from desk.actors.runner import Call, Runner
 from desk.actors.turn import Turn
 from desk.bus import codec
@@ -29,17 +30,20 @@ from desk.bus.bus import Bus
 from desk.bus.dead_letters import Cause
 from desk.bus.envelope import APP, Envelope
 from desk.bus.errors import DeadlineExceeded, DeskError, Unavailable
-from desk.bus.mailbox import Mailbox, Overflow
-from desk.bus.responder import MAX_ARGUMENT, Service
-from desk.bus.subjects import Pattern
-from desk.bus.subscription import Subscription
+from desk.bus.mailbox import Mailbox
+from desk.bus.responder import MAX_ARGUMENT
+from desk.bus.ron.text import printable
 from desk.traces import names
+from desk.traces.log_rate import LogRate
 from desk.traces.tracing import Span, Tracing
 
 log = logging.getLogger("desk.actors")
 
 _NO_SPAN = Span()
-_ROUTES_KEPT = 256
+_LOST = (0.1, 5)
+"""Lines in the log about events that failed, a second and at once. Nobody waits for those; all of them are dead letters."""
+
+_SHOWN = 500  # characters of an error, in which a guest may have had a say
 _STOPPED = "was stopped while it handled the message"
 
 
@@ -51,8 +55,6 @@ class Cell:
         self.name = manifest.name
         self.stopped = anyio.Event()
         """Set when the actor is gone."""
-        self.subjects = {export: f"ext.{manifest.name}.{export}" for export in manifest.exports}
-        """Where requests to each of its exports go."""
         self.tracing = tracing
         self.current: _Handling | None = None
         """The turn in progress, on this actor's task or on a sender's."""
@@ -60,13 +62,12 @@ class Cell:
         self._limits = limits
         self._bus = bus
         self._mailbox = Mailbox(self.name, limits.mailbox, limits.mailbox_bytes)
-        self._services: list[Service] = []
-        self._subscriptions: list[Subscription] = []
-        self._handlers = tuple((Pattern(pattern), export) for pattern, export in manifest.subscribes.items())
-        self._routes: dict[str, tuple[str, ...]] = {}
-        """The handlers of an event by its subject, for as many subjects as are kept."""
+        self._membership = Membership(manifest, bus, self._mailbox)
+        self._lost = LogRate(*_LOST)
         self._unfinished: Call | None = None
         """The call of `current` if it was begun on a sender's task, and `run` is to go on with it."""
+        self.stopping = anyio.Event()
+        """Set when it takes no more messages."""
         self._handled = self._failed = self._dropped = 0
 
     def __repr__(self) -> str:
@@ -80,33 +81,24 @@ class Cell:
         done = self._handled, self._failed, self._dropped + box.displaced
         return CellStatistics(box.accepted, *done, box.queued, busy, self._runner.instances, self._runner.fuel)
 
+    @property
+    def subjects(self) -> Mapping[str, str]:
+        """Where requests to each of its exports go."""
+        return self._membership.subjects
+
     # -- life
 
-    async def start(self, span: Span, subscribes: Sequence[str]) -> tuple[str, ...]:
-        """Make the first instance, then be reachable, and listen to those patterns of the manifest that are granted.
+    async def start(self, span: Span, subscribes: Sequence[str], publishes: Sequence[str]) -> tuple[str, ...]:
+        """Make the first instance, then be reachable, and listen; the patterns and subjects are those that are granted.
 
         Raises `ExtensionError` if the guest fails to start, `ConflictingTypes` if another extension says otherwise what the
         events are that it publishes or listens to; it is not reachable then. Returns what it should be told.
         """
-        notices = self._declare(subscribes)
+        notices = await self._membership.declare(subscribes, publishes)
         await self._runner.ready(span, APP)
-        for export, signature in self.manifest.exports.items():
-            self._services.append(self._bus.serve(self.subjects[export], signature, self._mailbox))
-        for pattern in subscribes:
-            overflow = self.manifest.overflow.get(pattern, Overflow.WAIT)
-            self._subscriptions.append(self._bus.subscribe(pattern, mailbox=self._mailbox, overflow=overflow))
+        self._membership.join()
         self._mailbox.on_idle = self._take_at_once
         return notices
-
-    def _declare(self, subscribes: Sequence[str]) -> tuple[str, ...]:
-        """Say what its events are and how it reads those of others; sentences on those that it will not be able to read."""
-        manifest, notices = self.manifest, list[str]()
-        for subject, type_ in manifest.publishes.items():
-            self._bus.declare(subject, type_, by=self.name)
-        for pattern in subscribes:
-            (type_,) = manifest.exports[manifest.subscribes[pattern]].params
-            notices += self._bus.listens(pattern, type_, by=self.name)
-        return tuple(notices)
 
     async def run(self) -> None:
         """Take turns until stopped; then the instance is gone, and what was left in the mailbox is told or buried."""
@@ -125,11 +117,10 @@ class Cell:
 
     def stop(self) -> None:
         """Take no more messages. The turn in progress goes on, within its limits. Idempotent."""
-        for service in self._services:
-            self._bus.withdraw(service)
-        for subscription in self._subscriptions:
-            subscription.cancel()
-        self._bus.retract(self.name)
+        if self.stopping.is_set():  # another may have its name by now, and have declared something under it
+            return
+        self.stopping.set()
+        self._membership.leave()
         for envelope in self._mailbox.close():
             self.drop(envelope, "was stopped before it took the message", Cause.STOPPED)
 
@@ -143,7 +134,7 @@ class Cell:
             return
         with _Handling(self, envelope) as turn:
             result: object = None
-            for export in self._exports_for(envelope):
+            for export in self._membership.exports_for(envelope):
                 await self._runner.ready(turn.span, envelope.origin)
                 call = self._begin(export, envelope, turn.span)
                 await call.run()
@@ -161,7 +152,7 @@ class Cell:
         runner = self._runner
         if self.current is not None or not runner.live or not runner.begins_here:
             return False
-        exports = self._exports_for(envelope)
+        exports = self._membership.exports_for(envelope)
         if len(exports) != 1:
             return False
         with _Handling(self, envelope) as turn:
@@ -185,19 +176,6 @@ class Cell:
             self._settle(turn.envelope, call.outcome())
 
     # -- what both ways share
-
-    def _exports_for(self, envelope: Envelope) -> tuple[str, ...]:
-        """The exports that the message is for: one for a request, every handler that matches for an event."""
-        subject = envelope.subject
-        if envelope.reply is not None:
-            return (subject.rpartition(".")[2],)
-        exports = self._routes.get(subject)
-        if exports is None:
-            exports = tuple([export for pattern, export in self._handlers if pattern.matches(subject)])
-            if len(self._routes) >= _ROUTES_KEPT:
-                self._routes.clear()
-            self._routes[subject] = exports
-        return exports
 
     def _begin(self, export: str, envelope: Envelope, span: Span) -> Call:
         if self.tracing.on:
@@ -226,6 +204,8 @@ class Cell:
         self._failed += 1
         if not isinstance(error, DeskError):
             log.error("a turn of %s failed in the host", self.name, exc_info=error)
+        elif envelope.reply is None and self._lost.take():
+            log.warning("an event %s failed in %s: %s", envelope.subject, self.name, printable(str(error)[:_SHOWN]))
         self._bus.bury(envelope, self.name, f"failed: {error}", error)
 
     def drop(self, envelope: Envelope, reason: str, cause: Cause, error: DeskError | None = None) -> None:

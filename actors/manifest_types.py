@@ -17,7 +17,7 @@ from desk.bus import ron
 from desk.bus.ron.nodes import inside
 from desk.bus.ron.text import shown
 from desk.bus.subjects import RESERVED, SubjectError, check_subject, is_reserved
-from desk.bus.types import MAX_NAMES, Signature, Type, TypeSyntaxError, parse_type, read_types
+from desk.bus.types import MAX_NAMES, MAX_TYPE_SIZE, Signature, Type, TypeSyntaxError, parse_type, read_types
 
 MAX_EXPORTS = 256
 MAX_PARAMS = 64
@@ -98,6 +98,7 @@ def _param_names(place: Place, struct: ron.Struct) -> tuple[str, ...]:
 def read_publishes(place: Place, types: Mapping[str, Type]) -> Mapping[str, Type]:
     """The field `publishes`: the type of the events on each subject."""
     publishes: dict[str, Type] = {}
+    size = 0  # each is held against what every other extension says of the subject
     for text, key, value in place.entries('a map, as in {"weather.summary": string}', MAX_SUBJECTS):
         try:
             check_subject(text)
@@ -106,6 +107,9 @@ def read_publishes(place: Place, types: Mapping[str, Type]) -> Mapping[str, Type
         if is_reserved(text):
             raise key.error(f"only the host publishes there; expected a first word other than {_RESERVED_WORDS}")
         publishes[text] = _read_type(value, types)
+        size += publishes[text].size
+        if size > MAX_TYPE_SIZE:
+            raise value.error(f"expected types that consist of at most {MAX_TYPE_SIZE:,} in all, found more")
     return MappingProxyType(publishes)
 
 

@@ -27,11 +27,11 @@ from desk.actors.forecast import Forecast
 from desk.actors.guest import Guest, log_rate_of
 from desk.actors.limits import Limits
 from desk.actors.sources import Seeded
-from desk.actors.text import printable
 from desk.actors.turn import Turn
 from desk.actors.verdict import judge
 from desk.bus import codec
 from desk.bus.envelope import Origin
+from desk.bus.ron.text import printable
 from desk.bus.types import Signature
 from desk.capabilities.codes import Code
 from desk.capabilities.facet import Facet, answer_error

@@ -24,7 +24,7 @@ from desk.bus.envelope import APP, Envelope, Origin, Priority, Reply
 from desk.bus.events import Events
 from desk.bus.exchange import DEFAULT_DEADLINE, Exchange
 from desk.bus.forks import forbid_after_fork
-from desk.bus.mailbox import DEFAULT_CAPACITY, Mailbox, Overflow
+from desk.bus.mailbox import DEFAULT_CAPACITY, Mailbox, Overflow, overflow_named
 from desk.bus.portal import Portal
 from desk.bus.requests import Requests
 from desk.bus.responder import AT_ONCE, Function, Responder, Service
@@ -82,7 +82,7 @@ class Bus:
         instead. Of all subscriptions with the same `group` that match, only one gets each event. `mailbox` shares one among
         several subscriptions. Retained values that match come first. Raises `SubjectError` for a bad pattern, `BusClosed`.
         """
-        return self._events.subscribe(pattern, capacity, Overflow(overflow), group, mailbox)
+        return self._events.subscribe(pattern, capacity, overflow_named(overflow), group, mailbox)
 
     def publish(
         self,
@@ -96,9 +96,10 @@ class Bus:
     ) -> Coroutine[Any, Any, int]:
         """Give `value` to every subscriber; returns how many took it.
 
-        Waits while a mailbox is full whose owner wants to be waited for, at most `deadline` seconds (None: for ever); after that
-        the event is a dead letter for that subscriber. Cancelled while waiting, those have it who had room. `retain` keeps
-        the value for those who subscribe later. `priority` is `DATA`, or `CONTROL` for the host's own `sys.…`.
+        Waits while a mailbox is full whose owner wants to be waited for, at most `deadline` seconds (None: for ever); after
+        that the event is a dead letter for that subscriber. If it is cancelled, those have it whose turn it was and who had
+        room. `retain` keeps the value for those who subscribe later. `priority` is `DATA`, or `CONTROL` for the host's own
+        `sys.…`.
 
         Raises `SubjectError`, `CodecError` (the value has no form on the bus), `InvalidValue` (it is not of the type declared
         for the subject), `TooManyHops`, `Overloaded` (too much is retained), `BusClosed`. A mailbox that accepts two patterns
@@ -121,9 +122,9 @@ class Bus:
         """Say what events of `subject` are: a type, its text (`"(city: string)"`), or one of the app's own classes.
 
         From then on they are checked, whoever publishes. With a class (a dataclass, or a msgspec-style struct) the app may
-        publish its objects, and gets them from its subscriptions. `by` is who says so; empty for the app. Raises
-        `ConflictingTypes` if someone declared it otherwise, `TypeSyntaxError`, `SubjectError`, `TypeError` for a class that
-        has no type.
+        publish its objects, and gets them from its subscriptions. `by` is who says so; empty for the app. Who is alone with a
+        subject may declare it anew. Raises `ConflictingTypes` if someone else declared it otherwise, `TypeSyntaxError`,
+        `SubjectError`, `TypeError` for a class that has no type.
         """
         natural: Natural[object] | None = None
         if isinstance(type_, str):

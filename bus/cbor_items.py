@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import cast
 
 MAX_ITEMS = 1 << 17
-"""Items of one message, by weight. Reading takes about 0.1 µs for each: 15 to 25 ms for the most expensive message there may be."""
+"""Items of one message, by weight. Reading takes about 0.1 µs for each: 15 to 25 ms for the most expensive message."""
 
 STRING_WEIGHT = 2
 CONTAINER_WEIGHT = 5

@@ -5,7 +5,8 @@ each can read what the others send; otherwise the second is refused, with both n
 could not read its events. (One that listens by a wildcard may get all kinds of things: it is told, not refused.)
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from types import MappingProxyType
 
 from desk.bus.errors import ConflictingTypes
@@ -14,7 +15,8 @@ from desk.bus.types.base import Type
 from desk.bus.types.compatible import problems
 from desk.bus.types.natural import Natural
 
-_NAMED = 3  # problems that an error repeats
+_NAMED = 3  # problems that an error repeats, and notices of one pattern
+_LOOKED_AT = 2_048  # types that are compared for the notices of one pattern; there could be millions
 
 
 class Declared:
@@ -71,29 +73,35 @@ class Declarations:
         for (listener, _), (pattern, theirs) in self._listeners.items():
             if pattern.literal and pattern.text == subject:
                 _check(subject, (by, type_), (listener, theirs))
-        if declared is None:
+        if declared is None or declared.by.keys() == {by}:  # one who is alone with it may say it anew
             declared = self._declared[subject] = Declared(type_)
         declared.by[by] = type_
         declared.natural = natural or declared.natural
         return declared
 
     def listen(self, pattern: Pattern, type_: Type, by: str) -> tuple[str, ...]:
-        """Note what somebody can read; returns sentences on declared subjects that match a wildcard and that it cannot read.
+        """Note what somebody can read; returns sentences on some declared subjects that match a wildcard and that it cannot read.
 
         Raises `ConflictingTypes` if the pattern is a declared subject that it cannot read.
         """
-        notices: list[str] = []
-        for subject, declared in self._declared.items():
-            if pattern.matches(subject):
-                for other, theirs in declared.by.items():
-                    try:
-                        _check(subject, (other, theirs), (by, type_))
-                    except ConflictingTypes as conflict:
-                        if pattern.literal:
-                            raise
-                        notices.append(f"listens to {pattern}, but {conflict}")
+        if pattern.literal:
+            declared = self._declared.get(pattern.text)
+            for other, theirs in declared.by.items() if declared else ():
+                _check(pattern.text, (other, theirs), (by, type_))
         self._listeners[by, pattern.text] = pattern, type_
-        return tuple(notices)
+        return () if pattern.literal else tuple(islice(self._notices(pattern, type_, by), _NAMED))
+
+    def _notices(self, pattern: Pattern, type_: Type, by: str) -> Iterator[str]:
+        room = _LOOKED_AT
+        for subject, declared in self._declared.items():
+            for other, theirs in declared.by.items() if pattern.matches(subject) else ():
+                room -= theirs.size
+                if room < 0:
+                    return
+                try:
+                    _check(subject, (other, theirs), (by, type_))
+                except ConflictingTypes as conflict:
+                    yield f"listens to {pattern}, but {conflict}"
 
     def withdraw(self, by: str) -> tuple[str, ...]:
         """Forget all that `by` declared and listens to; returns the subjects that nobody declares any more."""
@@ -106,8 +114,7 @@ class Declarations:
 
 def _check(subject: str, writer: tuple[str, Type], reader: tuple[str, Type]) -> None:
     """Raise `ConflictingTypes` if the reader cannot read all that the writer may send."""
-    found = problems(writer[1], reader[1])
-    if found:
+    if writer[1] != reader[1] and (found := problems(writer[1], reader[1])):
         more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
         what = "; ".join(map(str, found[:_NAMED]))
         raise ConflictingTypes(

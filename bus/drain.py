@@ -56,8 +56,13 @@ async def drain(exchange: Exchange, events: Events, requests: Requests, deadline
     exchange.close(wholly=True)
     before = exchange.letters.total
     for mailbox in _mailboxes(events, requests):
+        for envelope in mailbox.lined_up():
+            if envelope.reply is None:  # or else its requester is told
+                exchange.keep(envelope, mailbox.name, "was stopped while a publisher waited for room", Cause.STOPPED)
         for envelope in mailbox.close():
             exchange.bury(envelope, mailbox.name, "was stopped before it took the message", None, Cause.STOPPED)
+    for tap in exchange.taps:
+        tap.close()
     count = exchange.letters.total - before
     left = tuple(exchange.letters)[-count:] if count else ()
     return Drained(time.monotonic() - began, left, unfinished)

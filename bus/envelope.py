@@ -52,8 +52,25 @@ class Origin:
 
 APP = Origin()
 
-CURRENT: ContextVar[Origin] = ContextVar("desk.bus.origin", default=APP)
-"""What the messages inherit that the app's own code sends while it answers a request (`Bus.respond`)."""
+
+class Answering:
+    """That the app's own code answers a request (`Bus.respond`): what it sends meanwhile inherits `origin`."""
+
+    __slots__ = ("origin", "over")
+
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
+        self.over = False
+        """Set at the end. Tasks that it has started may live on, but not on its deadline and hops."""
+
+
+CURRENT: ContextVar[Answering | None] = ContextVar("desk.bus.answering", default=None)
+
+
+def current_origin() -> Origin:
+    """What the app's own code sends from, here and now."""
+    answering = CURRENT.get()
+    return APP if answering is None or answering.over else answering.origin
 
 
 class Reply:

@@ -31,11 +31,11 @@ class DeskError(Exception):
     │   ├── ResponderFailed       receiver, if repeatable   bus.errors
     │   ├── ConflictingTypes      author, never             bus.errors
     │   ├── BusClosed             caller, never             bus.errors
+    │   ├── WrongThread           caller, never             bus.errors
     │   ├── LinkDown              outside, later            bus.link
     │   ├── PeerLost              outside, if repeatable    bus.link
     │   ├── Unsendable            caller, never             bus.link
-    │   ├── PortalClosed          host, if repeatable       bus.thread_calls
-    │   └── WrongThread           caller, never             bus.thread_calls
+    │   └── PortalClosed          host, if repeatable       bus.thread_calls
     ├── NotCarried                outside, never            bus.carrier
     ├── CodecError                caller, never             bus.codec
     ├── SubjectError              caller, never             bus.subjects
@@ -135,6 +135,13 @@ class ConflictingTypes(BusError):
 
 class BusClosed(BusError):
     """The bus is shutting down or shut down, or belongs to another process (after a fork). Nothing was carried out."""
+
+    doing = "caller"
+    retry = "never"
+
+
+class WrongThread(BusError):
+    """A bus was used outside of its event loop's thread, or a portal in it, where it would wait for itself. Nothing was sent."""
 
     doing = "caller"
     retry = "never"

@@ -7,13 +7,14 @@ other receivers of this one.
 
 import time
 from functools import partial
+from threading import get_ident
 
 import anyio
 
 from desk.bus import codec
 from desk.bus.dead_letters import Cause, DeadLetter
 from desk.bus.declarations import Declarations
-from desk.bus.envelope import APP, CURRENT, Envelope, Origin, Priority
+from desk.bus.envelope import APP, Envelope, Origin, Priority, current_origin
 from desk.bus.errors import Unavailable
 from desk.bus.exchange import DEFAULT_DEADLINE, Exchange, latest, seconds_until
 from desk.bus.mailbox import Mailbox, Overflow, Putting
@@ -33,6 +34,7 @@ class Events:
         self.declarations = Declarations()
         self.published = 0
         self._numbers = 0
+        self._names: set[str] = set()
 
     # -- listening
 
@@ -40,12 +42,19 @@ class Events:
         self, pattern: str, capacity: int, overflow: Overflow, group: str | None, mailbox: Mailbox | None
     ) -> Subscription:
         """See `Bus.subscribe`."""
-        self._exchange.check(APP)
-        if group is not None and type(group) is not str:  # it comes from untyped code, too
+        self._exchange.check(APP, pattern)
+        if group is not None and not (type(group) is str and group):  # it comes from untyped code, too
             raise ValueError(f"a group is a name, not {group!r:.40}")
-        box = mailbox or Mailbox(f"subscriber of {pattern}", capacity)
-        self._numbers += 1
-        subscription = Subscription(Pattern(pattern), box, self, Overflow(overflow), group, self._numbers)
+        made, number = Pattern(pattern), self._numbers + 1
+        name = f"subscriber of {pattern}"
+        if group is not None:  # a dead letter is retried by the name of its receiver, here with any of them
+            name = f"group {group} on {pattern}"
+        elif name in self._names:
+            name += f" (#{number})"
+        box = mailbox or Mailbox(name, capacity)
+        subscription = Subscription(made, box, self, overflow, group, number, shared=mailbox is not None)
+        self._numbers = number
+        self._names.add(box.name)
         self.table.add(subscription)
         for envelope in self.table.retained_for(subscription):
             subject = self.table.get(envelope.subject)
@@ -61,6 +70,7 @@ class Events:
         """Let it get no more events. Idempotent."""
         if not subscription.cancelled:
             subscription.cancelled = True
+            self._names.discard(subscription.mailbox.name)
             self.table.remove(subscription)
 
     def read(self, envelope: Envelope) -> object:
@@ -104,9 +114,9 @@ class Events:
         """`publish` for a payload that is one CBOR item, and has been checked."""
         exchange = self._exchange
         if origin is APP:
-            origin = CURRENT.get()
-        if exchange.refusal or origin.hops:
-            exchange.check(origin)
+            origin = current_origin()
+        if exchange.refusal or origin.hops or get_ident() != exchange.thread:
+            exchange.check(origin, subject.name)
         if priority is None:
             priority = Priority.CONTROL if subject.name.startswith("sys.") else Priority.DATA
         else:
@@ -230,7 +240,7 @@ class Events:
 
     async def redeliver(self, letter: DeadLetter) -> None:
         """Give a dead letter to its receiver once more, waiting for room. Raises `Unavailable` if that listens no more."""
-        self._exchange.check(APP)
+        self._exchange.check(APP, letter.envelope.subject)
         await self._exchange.pace.breathe()
         envelope = letter.envelope._replace(attempt=letter.envelope.attempt + 1)
         subject = self.table.get(envelope.subject)

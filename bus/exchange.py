@@ -4,13 +4,14 @@ import itertools
 import math
 import time
 from collections.abc import Awaitable, Iterator
+from threading import get_ident
 from typing import TypeVar
 
 import anyio
 
 from desk.bus.dead_letters import Cause, DeadLetters
 from desk.bus.envelope import MAX_HOPS, Envelope, Origin
-from desk.bus.errors import BusClosed, DeadlineExceeded, TooManyHops, Unavailable
+from desk.bus.errors import BusClosed, DeadlineExceeded, TooManyHops, Unavailable, WrongThread
 from desk.bus.pace import Pace
 from desk.bus.tap import Act, Tap
 from desk.traces.tracing import Tracing
@@ -38,6 +39,8 @@ class Exchange:
         self.taps: tuple[Tap, ...] = ()
         self.refusal = ""
         """Why new messages are refused; empty while the bus is open."""
+        self.thread = 0
+        """Whose event loop the bus lives in; 0 until it is used for the first time."""
         self.delivered = 0
 
     # -- open or not
@@ -51,15 +54,25 @@ class Exchange:
         """Refuse everything, for good: this is not the process that the bus belongs to."""
         self.refusal = why
 
-    def check(self, origin: Origin) -> None:
-        """Raise `BusClosed` if a message of that origin is refused, or `TooManyHops`."""
+    def check(self, origin: Origin, subject: str) -> None:
+        """Raise `BusClosed` if a message of that origin is refused, `TooManyHops`, or `WrongThread`.
+
+        For who sends often: only if something of it is unusual. (`refusal`, `origin.hops`, `thread`)
+        """
         if self.refusal and not (self.refusal is _CLOSING and origin.hops):
             raise BusClosed(f"this bus {self.refusal}")
         if origin.hops > MAX_HOPS:
             raise TooManyHops(
-                f"a message would be the {origin.hops}th that one message has caused; at most {MAX_HOPS} may be. Most likely "
-                f"receivers answer each other in a loop (the last sender is {origin.sender!r})"
+                f"a message to {subject} would be the {origin.hops}th that one message has caused; at most {MAX_HOPS} may be. "
+                f"Most likely receivers answer each other in a loop (the last sender is {origin.sender or 'the app'})"
             )
+        thread = get_ident()
+        if thread != self.thread:
+            if self.thread:
+                raise WrongThread(
+                    "this bus lives in the event loop of another thread; from here, use a portal of it: `bus.portal()`"
+                )
+            self.thread = thread
 
     def count_delivery(self) -> None:
         """One more message is in a mailbox."""

@@ -23,6 +23,7 @@ from enum import StrEnum
 
 from desk.bus.envelope import Envelope, Priority
 from desk.bus.errors import Unavailable
+from desk.bus.types.wording import did_you_mean
 from desk.bus.wakeup import Wakeup
 
 DEFAULT_CAPACITY = 256
@@ -46,6 +47,16 @@ class Overflow(StrEnum):
     """It is not put in, and counted."""
     REFUSE = "refuse"
     """It is not put in, and goes to the dead letters, from where it can be retried."""
+
+
+def overflow_named(name: str) -> Overflow:
+    """The policy of that name. Raises `ValueError` that says which there are."""
+    try:
+        return Overflow(name)
+    except ValueError:
+        raise ValueError(
+            f"there is no overflow policy {name!r:.40}{did_you_mean(str(name), Overflow)}; expected one of {', '.join(Overflow)}"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +96,7 @@ class Mailbox:
     def __init__(self, name: str, capacity: int = DEFAULT_CAPACITY, max_bytes: int = DEFAULT_BYTES) -> None:
         for given, what in ((capacity, "envelope"), (max_bytes, "byte")):
             if type(given) is not int or given < 1:
-                raise ValueError(f"a mailbox holds at least 1 {what}, not {given!r:.40}")
+                raise ValueError(f"a mailbox holds a whole number of {what}s, at least 1, not {given!r:.40}")
         self.name = name
         self.capacity = capacity
         self.max_bytes = max_bytes
@@ -164,6 +175,10 @@ class Mailbox:
         if putting in line:
             del line[putting]
             self._admit()  # if it was the first, those behind it may be smaller
+
+    def lined_up(self) -> list[Envelope]:
+        """Those that wait for room."""
+        return [putting.envelope for putting in (*self._control_line, *self._line)]
 
     def displace(self, envelope: Envelope) -> int:
         """Put it in place of the oldest events; returns how many went. It goes itself if nothing but requests is in the box."""

@@ -15,7 +15,9 @@ thread that waits is never left waiting: when the portal closes it gets `PortalC
 what it waited for.
 """
 
+import math
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol, Self
 
@@ -129,13 +131,20 @@ class ThreadSubscription:
 
         Raises `TimeoutError`, and `PortalClosed`. An event that comes later is there for the next one to take.
         """
+        until = None if timeout is None else time.monotonic() + timeout
 
         async def take() -> Event | None:
-            with anyio.fail_after(timeout):
+            with anyio.move_on_after(math.inf if until is None else until - time.monotonic()):
                 return await anext(self._subscription, None)
+            raise TimeoutError(f"no event within {timeout:g} s")
 
-        with self._turn:
+        self._calls.check()
+        if not self._turn.acquire(timeout=-1 if timeout is None else min(max(timeout, 0), threading.TIMEOUT_MAX)):
+            raise TimeoutError(f"another thread took its time: no event within {timeout:g} s")
+        try:
             return self._calls.call(take)
+        finally:
+            self._turn.release()
 
     def close(self) -> None:
         """Get no more events, and let publishers that wait for room go on. Idempotent."""

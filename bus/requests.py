@@ -12,17 +12,18 @@ What becomes of a request whose receiver does not answer depends on where the re
 import time
 from collections import OrderedDict
 from collections.abc import Coroutine, Sequence
+from threading import get_ident
 from typing import Any
 
 from desk.bus.dead_letters import Cause, DeadLetter
-from desk.bus.envelope import APP, CURRENT, Envelope, Origin, Reply
+from desk.bus.envelope import APP, Envelope, Origin, Reply, current_origin
 from desk.bus.errors import NoReceiver, Unavailable
 from desk.bus.exchange import DEFAULT_DEADLINE, Exchange, latest, seconds_until, told, too_late, within
 from desk.bus.mailbox import Mailbox
 from desk.bus.responder import MAX_ARGUMENT, Responder, Service
 from desk.bus.subjects import check_subject
 from desk.bus.tap import Act, brief
-from desk.bus.types.base import InvalidValue
+from desk.bus.types.base import InvalidValue, did_you_mean
 from desk.traces import names
 
 _STOPPED_KEPT = 4_096
@@ -42,8 +43,8 @@ class Requests:
 
     def add(self, service: Service | Responder) -> None:
         """Let it answer its subject. Raises `ValueError` if someone answers it already."""
-        self._exchange.check(APP)
         subject = check_subject(service.subject)
+        self._exchange.check(APP, subject)
         if subject in self.services:
             raise ValueError(f"{subject} is answered by {self.services[subject].name} already")
         self.services[subject] = service
@@ -66,7 +67,8 @@ class Requests:
         except KeyError:
             if subject in self._stopped:
                 raise Unavailable(f"{self._stopped[subject]} has been stopped, and answers {subject} no more") from None
-            raise NoReceiver(f"nobody answers {check_subject(subject)}") from None
+            near = did_you_mean(check_subject(subject), self.services)
+            raise NoReceiver(f"nobody answers {subject}{near}") from None
         except TypeError:  # it comes from untyped code, too
             check_subject(subject)
             raise
@@ -77,9 +79,9 @@ class Requests:
         """See `Bus.request`."""
         exchange = self._exchange
         if origin is APP:
-            origin = CURRENT.get()
-        if exchange.refusal or origin.hops:
-            exchange.check(origin)
+            origin = current_origin()
+        if exchange.refusal or origin.hops or get_ident() != exchange.thread:
+            exchange.check(origin, subject)
         if time.monotonic() >= exchange.pace.until:
             await exchange.pace.breathe()
         service = self.find(subject)  # after others had a turn, in which it may have been replaced
@@ -151,7 +153,7 @@ class Requests:
 
     async def redeliver(self, letter: DeadLetter) -> object:
         """Ask once more what a dead letter asked; returns the answer, or raises as `request` does."""
-        self._exchange.check(APP)
+        self._exchange.check(APP, letter.envelope.subject)
         await self._exchange.pace.breathe()
         now = time.monotonic()
         envelope = letter.envelope._replace(

@@ -18,12 +18,12 @@ from typing import Self, TypeAlias
 
 import anyio
 
-from desk.bus.envelope import CURRENT, Envelope, Origin
+from desk.bus.envelope import CURRENT, Answering, Envelope, Origin
 from desk.bus.errors import DeskError, Overloaded, ResponderFailed, Unavailable
 from desk.bus.exchange import Exchange, told, within
 from desk.bus.mailbox import Mailbox
 from desk.bus.types.base import InvalidValue
-from desk.bus.types.functions import Annotations, parse_signature
+from desk.bus.types.functions import Annotations, check_takes, parse_signature
 from desk.bus.types.signature import Signature
 from desk.traces import names
 
@@ -95,6 +95,7 @@ class Responder:
         elif isinstance(signature, str):
             signature = parse_signature(signature)
         assert signature is not None
+        check_takes(function, len(signature.params))
         self.signature = signature
         self.requested = self.failed = self.active = 0
         self._function = function
@@ -141,7 +142,8 @@ class Responder:
         origin, payload = envelope.origin, envelope.payload
         assert isinstance(payload, tuple)
         args: Sequence[object] = self.signature.lift_args(payload, max_size=MAX_ARGUMENT)
-        token = CURRENT.set(Origin(origin.sender, origin.chain, origin.hops + 1, traceparent, envelope.deadline))
+        answering = Answering(Origin(origin.sender, origin.chain, origin.hops + 1, traceparent, envelope.deadline))
+        token = CURRENT.set(answering)
         try:
             if self._annotations is not None:
                 args = self._annotations.natural_args(args)
@@ -153,6 +155,7 @@ class Responder:
         except Exception as error:
             raise ResponderFailed(f"{self.subject} failed: {told(error)}") from error
         finally:
+            answering.over = True
             CURRENT.reset(token)
         try:
             if self._annotations is not None:

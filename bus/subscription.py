@@ -109,6 +109,7 @@ class Subscription:
 
     __slots__ = (
         "_office",
+        "_shared",
         "cancelled",
         "delivered",
         "dropped",
@@ -121,7 +122,15 @@ class Subscription:
     )
 
     def __init__(
-        self, pattern: Pattern, mailbox: Mailbox, office: Office, overflow: Overflow, group: str | None, number: int
+        self,
+        pattern: Pattern,
+        mailbox: Mailbox,
+        office: Office,
+        overflow: Overflow,
+        group: str | None,
+        number: int,
+        *,
+        shared: bool,
     ) -> None:
         self.pattern = pattern
         self.mailbox = mailbox
@@ -130,6 +139,7 @@ class Subscription:
         self.number = number
         """In the order of subscribing, which is the order of delivery."""
         self._office = office
+        self._shared = shared
         self.cancelled = False
         self.delivered = self.dropped = self.refused = 0
 
@@ -149,8 +159,21 @@ class Subscription:
         )
 
     def cancel(self) -> None:
-        """Take no more events. The mailbox stays as it is. Idempotent."""
+        """Take no more events; those that are in the mailbox can still be read. Idempotent."""
         self._office.unsubscribe(self)
+
+    def close(self) -> None:
+        """Take no more events, end the iteration, and let publishers that wait for room go on. What `with` does at its end.
+
+        Events that were not taken go with it; but those of a group, which are nobody else's, are dead letters. A mailbox that was
+        given to it stays open: others have it, too. Idempotent.
+        """
+        self.cancel()
+        if self._shared:
+            return
+        for envelope in self.mailbox.close():
+            if self.group is not None:
+                self._office.bury(envelope, self.mailbox.name, Cause.STOPPED, "was stopped before it took the message")
 
     def __aiter__(self) -> Self:
         """The subscription itself: it is its own iterator."""
@@ -205,14 +228,8 @@ class Subscription:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        """Take no more events, and let publishers that wait for room go on.
-
-        Events that were not taken go with it; but those of a group, which are nobody else's, are dead letters.
-        """
-        self.cancel()
-        for envelope in self.mailbox.close():
-            if self.group is not None or envelope.reply is not None:
-                self._office.bury(envelope, self.mailbox.name, Cause.STOPPED, "was stopped before it took the message")
+        """Close it."""
+        self.close()
 
     async def __aenter__(self) -> Self:
         """The same as `with`."""
@@ -221,5 +238,5 @@ class Subscription:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
-        """The same as `with`."""
-        self.__exit__()
+        """Close it."""
+        self.close()

@@ -21,7 +21,7 @@ from typing import Any, Generic, Self, TypeVar
 import anyio
 import anyio.abc
 
-from desk.bus.errors import BusClosed, BusError
+from desk.bus.errors import BusClosed, BusError, WrongThread
 from desk.bus.forks import forbid_after_fork
 
 T = TypeVar("T")
@@ -34,13 +34,6 @@ class PortalClosed(BusError):
 
     doing = "host"
     retry = "if repeatable"
-
-
-class WrongThread(BusError):
-    """A portal was used in its event loop's own thread, where it would wait for itself. Nothing was sent; use `await bus.…`."""
-
-    doing = "caller"
-    retry = "never"
 
 
 class _Call(Generic[T]):
@@ -105,10 +98,7 @@ class ThreadCalls:
 
         Raises `PortalClosed`, `WrongThread`, and in a forked process `BusClosed`. An interrupt abandons the task.
         """
-        if self._forked:
-            raise BusClosed(f"this portal {self._forked}")
-        if threading.get_ident() == self._thread:
-            raise WrongThread("a portal is for other threads; in the event loop's own, use `await bus.…`")
+        self.check()
         call = _Call(function)
         try:
             with self._lock:
@@ -125,6 +115,13 @@ class ThreadCalls:
         finally:
             with self._lock:
                 self._calls.discard(call)
+
+    def check(self) -> None:
+        """Raise `WrongThread`, or `BusClosed` in a forked process: before a thread waits for anything, be it another thread."""
+        if self._forked:
+            raise BusClosed(f"this portal {self._forked}")
+        if threading.get_ident() == self._thread:
+            raise WrongThread("a portal is for other threads; in the event loop's own, use `await bus.…`")
 
     def _hand(self, function: Callable[[], object]) -> None:
         """Let the task here run it. With the lock held, and while open: so the loop is there to be woken."""

@@ -72,7 +72,8 @@ class Ticks:
     __slots__ = ("_clock", "_next", "_start", "seconds")
 
     def __init__(self, clock: Clock, seconds: float) -> None:
-        if not MIN_INTERVAL <= seconds <= MAX_INTERVAL:  # NaN is not, either
+        # It comes from untyped code, too.
+        if type(seconds) not in (int, float) or not MIN_INTERVAL <= seconds <= MAX_INTERVAL:  # NaN is not, either
             raise TimerError(f"{_RANGE}, found {seconds!r:.40} seconds")
         self.seconds = seconds
         """The interval."""

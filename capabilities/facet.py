@@ -25,6 +25,7 @@ from desk.bus.errors import (
     DeadlineExceeded,
     DeskError,
     NoReceiver,
+    Overloaded,
     TooManyHops,
     Unavailable,
     WouldDeadlock,
@@ -50,6 +51,7 @@ _CODES: tuple[tuple[type[Exception], Code], ...] = (
     (DeadlineExceeded, Code.DEADLINE),
     (WouldDeadlock, Code.DEADLOCK),
     (TooManyHops, Code.HOPS),
+    (Overloaded, Code.OVERLOADED),
     (BusError, Code.UNAVAILABLE),
 )
 """How errors on this side look to a guest; the first match counts."""

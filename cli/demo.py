@@ -23,7 +23,7 @@ import anyio
 from anyio.abc import SocketStream, TaskStatus
 from opentelemetry.sdk.trace import ReadableSpan
 
-from desk.actors.text import printable
+from desk.bus.ron.text import printable
 from desk.capabilities.addresses import AddressMap
 from desk.cli.exits import FAILED, OK, USAGE
 from desk.cli.terminal import Terminal

@@ -14,8 +14,8 @@ from desk.actors.engine.engine import validate
 from desk.actors.engine.profiles import SMALL
 from desk.actors.manifest import Manifest, ManifestError, parse_manifest
 from desk.actors.manifest_text import manifest_ron
-from desk.actors.text import printable
 from desk.actors.wasm_summary import ModuleSummary
+from desk.bus.ron.text import printable
 from desk.cli.exits import FAILED, OK, USAGE
 from desk.cli.terminal import Terminal
 from desk.host.engines import IMPORTS

@@ -6,14 +6,14 @@ types that the manifest gives names to.
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from desk.actors.admission import MANIFEST_SECTION
 from desk.actors.manifest import Manifest, ManifestError, parse_manifest
-from desk.actors.text import printable
 from desk.actors.wasm import WasmFormatError, read_module
+from desk.bus.ron.text import printable
 from desk.bus.types import Type
 from desk.bus.types.cddl import cddl
 from desk.bus.types.json_schema import json_schema
@@ -27,7 +27,7 @@ Form: TypeAlias = Literal["cddl", "json-schema"]
 def run(file: str, form: Form) -> int:
     """Print the document; 0, 1 if there is no manifest in it that can be read, 2 if the file cannot be read."""
     try:
-        types = dict(_types(parse_manifest(_manifest_text(Path(file)))))
+        types = _told_apart(_types(parse_manifest(_manifest_text(Path(file)))))
     except UnreadableModule as error:
         print(f"desk: {printable(str(error))}", file=sys.stderr)
         return USAGE
@@ -52,6 +52,16 @@ def _manifest_text(path: Path) -> str | bytes:
     if not sections:
         raise LookupError("there is no manifest in it, nor a `manifest.ron` beside it")
     return sections[0].contents(wasm)
+
+
+def _told_apart(types: Iterable[tuple[str, Type]]) -> dict[str, Type]:
+    """A later one of the same name gets `_` behind it: a subject `f.ret`, a parameter `ret` of the export `f`, and its result."""
+    apart: dict[str, Type] = {}
+    for name, type_ in types:
+        while name in apart:
+            name += "_"
+        apart[name] = type_
+    return apart
 
 
 def _types(manifest: Manifest) -> Iterator[tuple[str, Type]]:

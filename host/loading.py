@@ -9,6 +9,7 @@ at a time. Many loads at once keep the bus's pace: the loop has its turns betwee
 
 import logging
 from collections.abc import Awaitable, MutableMapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -32,11 +33,12 @@ from desk.actors.runner import Runner
 from desk.actors.timers import Timers
 from desk.bus.bus import Bus
 from desk.bus.envelope import Origin
-from desk.bus.errors import NoReceiver, Unavailable
+from desk.bus.errors import DeskError, NoReceiver, Unavailable
 from desk.bus.timers import Tick
 from desk.capabilities.broker import Broker
 from desk.capabilities.facet import Facet
 from desk.capabilities.grants import Grants
+from desk.capabilities.message_atoms import BusAtom
 from desk.capabilities.permissions import PermissionSet
 from desk.host.engines import IMPORTS, Engines
 from desk.host.errors import AlreadyLoaded, HostNotOpen
@@ -46,6 +48,9 @@ from desk.traces import names
 from desk.traces.tracing import Tracing
 
 log = logging.getLogger("desk.host")
+
+_TIMER = Origin(traceparent="")
+"""What a tick comes from: nobody waits for it, and it begins a trace; whoever loaded the extension has no part in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +197,8 @@ class Loader:
             patterns, unheard = heard(manifest, self._broker, facet.grants, origin)
             await self._bus.pace.breathe()
             try:
-                unheard += await cell.start(span, patterns)
+                subjects = [each for each in manifest.publishes if facet.grants.decide(BusAtom.publish(each)).allowed]
+                unheard += await cell.start(span, patterns, subjects)
                 if self._closed:  # and it was not cancelled, since it did not have to wait
                     raise _closed_meanwhile(name)
             except BaseException:
@@ -211,17 +217,18 @@ class Loader:
         """Have the exports of its timers called until it is stopped."""
 
         def call(export: str, *args: object) -> Awaitable[object]:
-            return self._bus.request(cell.subjects[export], *args, deadline=None)
+            return self._bus.request(cell.subjects[export], *args, deadline=None, origin=_TIMER)
 
         def failed(export: str, tick: Tick, error: Exception) -> None:
             if not isinstance(error, NoReceiver | Unavailable):
                 takes_it = cell.manifest.exports[export].params
                 args = (tick_argument(tick.number, tick.missed),) if takes_it else ()
-                self._bus.bury_request(cell.subjects[export], args, cell.name, f"failed: {error}")
+                with suppress(DeskError):  # it was stopped meanwhile, maybe replaced: then there is nothing to retry
+                    self._bus.bury_request(cell.subjects[export], args, cell.name, f"failed: {error}")
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(Timers(cell.manifest, self._bus.every, call, failed).run)
-            await cell.stopped.wait()
+            await cell.stopping.wait()
             tasks.cancel_scope.cancel()
 
 

@@ -14,7 +14,7 @@ import errno
 
 from desk.actors.engine import capi
 from desk.actors.errors import Frame, TooManyInstances, Trapped
-from desk.actors.text import printable
+from desk.bus.ron.text import printable
 
 MAX_FRAMES = 32
 """Frames kept of a backtrace: a runaway recursion has thousands, all alike."""

@@ -39,13 +39,25 @@ Raw: TypeAlias = Lowered | bytearray | memoryview
 """What `lift` takes: as `Lowered`; the bytes may still lie in a buffer, and numbers may be signed or not."""
 
 
+MAX_MATCHED = 1 << 18
+"""Characters of one message that are held against patterns, at some 30 ns each."""
+
+
 class _Room(threading.local):
+    """What may still be done for the message that this thread converts, beyond looking at each item once."""
+
     left = 0
+    """How many missing fields of records may be filled in. One byte of a message can be a record that leaves out thousands, so
+    they are bounded as the items that are there."""
+    matched = MAX_MATCHED
+    """How many characters may be held against patterns."""
+
+    def enter(self) -> None:
+        """A message begins."""
+        self.left, self.matched = MAX_ITEMS, MAX_MATCHED
 
 
 room = _Room()
-"""How many missing fields of records may still be filled in, in the message that this thread converts. One byte of a message can
-be a record that leaves out thousands, so they are bounded as the items that are there."""
 
 
 class InvalidValue(DeskError):
@@ -148,7 +160,7 @@ class Type(ABC):
 
     def check(self, value: object, path: str = "value") -> None:
         """Raise `InvalidValue` if `value` is not of this type, or no message can carry it. Of any size, and not encoded."""
-        room.left = MAX_ITEMS
+        room.enter()
         try:
             codec.check(self.to_wire(value))
         except InvalidValue as error:
@@ -221,6 +233,7 @@ class Type(ABC):
     def to_item(self, value: object, max_size: int) -> bytes:
         """As `encode`, with a relative path, and with `CodecError`."""
         quick = self.quick
+        room.matched = MAX_MATCHED
         if quick is not None and quick.holds(value):
             if not quick.says_all:
                 return codec.encode(value, max_size=max_size)
@@ -228,7 +241,7 @@ class Type(ABC):
                 return codec.encode_unchecked(value, max_size=max_size)
             except CodecError:  # the slow way has better words for it
                 pass
-        room.left = MAX_ITEMS
+        room.enter()
         return codec.encode(self.to_wire(value), max_size=max_size)
 
     def from_item(self, raw: Raw, max_size: int) -> object:
@@ -236,12 +249,13 @@ class Type(ABC):
         quick = self.quick
         decode = codec.decode_unchecked if quick is not None and quick.says_all else codec.decode
         value = decode(self.payload(raw, max_size), max_size=max_size)
+        room.matched = MAX_MATCHED
         if quick is not None:
             if quick.holds(value):
                 return value
             if quick.says_all:
                 codec.check_decoded(value)
-        room.left = MAX_ITEMS
+        room.enter()
         return self.from_wire(value)
 
     def payload(self, raw: Raw, max_size: int) -> bytes | bytearray | memoryview:

@@ -20,7 +20,7 @@ from typing import Final
 from desk.bus.types.base import Type
 from desk.bus.types.choices import EnumOf, VariantOf
 from desk.bus.types.containers import ListOf, OptionOf, Record, TupleOf
-from desk.bus.types.documents import Definitions
+from desk.bus.types.documents import Definitions, float_bounds
 from desk.bus.types.lengths import MAX_LENGTH
 from desk.bus.types.named import Named
 from desk.bus.types.numbers import INTEGER_RANGES, Float, Integer
@@ -76,7 +76,8 @@ class _Rules:
                 return "bool"
             case Integer(name=name, low=low, high=high):
                 return self.word(name) if (low, high) == INTEGER_RANGES[name] else _bounded("int", low, high)
-            case Float(low=low, high=high):
+            case Float():
+                low, high = float_bounds(declared)
                 return self.word(declared.flat) if low is None and high is None else _floats(low, high)
             case Char():
                 return self.word("char")

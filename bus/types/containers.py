@@ -171,7 +171,7 @@ class Record(Compound):
         return converted
 
     def _refuse_unknown(self, given: dict[object, object]) -> Never:
-        names = [name for name, _ in self.fields]
+        names = dict(self.fields)
         unknown = next(key for key in given if key not in names)
         if type(unknown) is not str:
             raise InvalidValue("", f"only names as keys of {self}", describe(unknown))

@@ -116,12 +116,17 @@ def to_fields(cls: type, converts: Mapping[str, Conversion]) -> Conversion:
         plain = cast("dict[str, object]", value)
         if converts:
             plain = _converted(plain.copy(), converts)
-        try:
-            return cls(**plain)
-        except (TypeError, ValueError) as error:  # the class may have rules of its own
-            raise InvalidValue("", f"fields of {cls.__name__}", f"what it refuses: {error}") from error
+        return _made(cls, plain)
 
     return instance
+
+
+def _made(cls: type, fields: Mapping[str, object]) -> object:
+    """What the constructor makes, which may have rules of its own, and run into anything while it looks at strange values."""
+    try:
+        return cls(**fields)
+    except Exception as error:
+        raise InvalidValue("", f"fields of {cls.__name__}", f"what it refuses: {error}") from error
 
 
 def _converted(plain: dict[str, object], converts: Mapping[str, Conversion]) -> dict[str, object]:
@@ -159,7 +164,7 @@ def to_case(declared: Type, empty: Mapping[str, type], holding: Mapping[str, Con
 
     def instance(value: object) -> object:
         if type(value) is str and value in empty:
-            return empty[value]()
+            return _made(empty[value], {})
         if type(value) is dict and len(cast("dict[object, object]", value)) == 1:
             [(name, held)] = cast("dict[object, object]", value).items()
             if type(name) is str and name in holding:

@@ -1,8 +1,10 @@
-"""What documents made from types have in common: the named types are defined in them once, under names of their own."""
+"""What documents made from types have in common: named types are defined once, under names of their own; and bounds of floats."""
 
 from collections.abc import Iterator
 
+from desk.bus.ron.literals import rounded_to_32_bits
 from desk.bus.types.base import Type
+from desk.bus.types.numbers import Float
 
 
 class Definitions:
@@ -35,3 +37,21 @@ class Definitions:
         while at < len(self._undefined):
             yield self._undefined[at]
             at += 1
+
+
+def float_bounds(declared: Float) -> tuple[float | None, float | None]:
+    """`low` and `high` for those who do not round what they compare.
+
+    Of 0.9 in 32 bits, `f32(0.9..)`, two numbers are meant: 0.8999999761581421, which it is, and 0.9, as people write it.
+    """
+    low, high = declared.low, declared.high
+    return (
+        low if low is None or declared.bits == 64 else min(low, _shortest(low)),
+        high if high is None or declared.bits == 64 else max(high, _shortest(high)),
+    )
+
+
+def _shortest(number: float) -> float:
+    """The number of the fewest digits that is `number` in 32 bits, of which nine always tell two apart."""
+    short = (float(f"{number:.{digits}g}") for digits in range(1, 9))
+    return next((each for each in short if rounded_to_32_bits(each) == number), number)

@@ -46,6 +46,23 @@ def _parsed(text: str) -> ron.Node | None:
         return None
 
 
+def check_takes(function: Callable[..., Any], count: int) -> None:
+    """Raise `TypeError` for what is no function, or cannot be called with so many arguments, as far as Python can tell."""
+    if not callable(function):  # it comes from untyped code, too
+        raise TypeError(f"expected a function, not {function!r:.80}")
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # some that are written in C do not say
+        return
+    try:
+        signature.bind(*(None,) * count)
+    except TypeError:
+        name = getattr(function, "__qualname__", repr(function))
+        raise TypeError(
+            f"{name}{signature} cannot be called with {count} arguments, as its signature on the bus says"
+        ) from None
+
+
 class Annotations:
     """What a function's annotations say: its `signature`, and how its arguments and result become objects of the app.
 
@@ -56,7 +73,10 @@ class Annotations:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         name = getattr(function, "__qualname__", repr(function))
-        hints = get_type_hints(function, include_extras=True)
+        try:
+            hints = get_type_hints(function, include_extras=True)
+        except (NameError, AttributeError) as error:
+            raise TypeError(f"{name}: {error}; an annotation can name what its module has") from None
         parameters = list(inspect.signature(function).parameters.values())
         for each in parameters:
             if each.kind not in _KINDS:

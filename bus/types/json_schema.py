@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 from desk.bus.types.base import Type
 from desk.bus.types.choices import EnumOf, VariantOf
 from desk.bus.types.containers import ListOf, OptionOf, Record, TupleOf
-from desk.bus.types.documents import Definitions
+from desk.bus.types.documents import Definitions, float_bounds
 from desk.bus.types.named import Named
 from desk.bus.types.numbers import Float, Integer
 from desk.bus.types.scalars import Bool
@@ -43,7 +43,8 @@ def _schema(declared: Type, definitions: Definitions) -> Schema:
             return {"type": "boolean"}
         case Integer(low=low, high=high):
             return {"type": "integer", "minimum": low, "maximum": high}
-        case Float(low=low, high=high):
+        case Float():
+            low, high = float_bounds(declared)
             return {"type": "number", **_given(minimum=_finite(low), maximum=_finite(high))}
         case Char():
             return {"type": "string", "minLength": 1, "maxLength": 1}

@@ -11,7 +11,7 @@ from typing import cast
 
 from desk.bus.ron.nodes import Str
 from desk.bus.ron.spelling import spelled
-from desk.bus.types.base import Flat, InvalidValue, Raw, Type, TypeSyntaxError, describe
+from desk.bus.types.base import MAX_MATCHED, Flat, InvalidValue, Raw, Type, TypeSyntaxError, describe, room
 from desk.bus.types.lengths import check_lengths, spelled_lengths
 from desk.bus.types.patterns import Pattern, PatternError
 
@@ -97,6 +97,7 @@ class String(Type):
         if type(value) is not str:
             raise self.mismatch(value)
         if self._limited:
+            room.enter()
             self._check(value)
         return bytes(self.payload(_utf8(value), max_size))
 
@@ -106,6 +107,7 @@ class String(Type):
         except UnicodeDecodeError as error:
             raise InvalidValue("", "string in UTF-8", f"bytes that are not, at byte {error.start}") from None
         if self._limited:
+            room.enter()
             self._check(text)
         return text
 
@@ -113,8 +115,12 @@ class String(Type):
         """The length first: what is too long is not looked at."""
         if len(text) < self.shortest or (self.longest is not None and len(text) > self.longest):
             raise self.mismatch(text)
-        if self._matches is not None and not self._matches(text):
-            raise self.mismatch(text)
+        if self._matches is not None:
+            room.matched -= len(text)
+            if room.matched < 0:
+                raise InvalidValue("", f"at most {MAX_MATCHED:,} characters in all where patterns are", "more")
+            if not self._matches(text):
+                raise self.mismatch(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -455,6 +455,10 @@ def test_counts_are_bounded() -> None:
     assert "at most 64" in refused(f'(name: "a", api_version: "0.1", exports: {{a: (params: ({named}))}})').problem
     subjects = ", ".join(f'"s{index}": i32' for index in range(65))
     assert "at most 64" in refused(f'(name: "a", api_version: "0.1", publishes: {{{subjects}}})').problem
+    pair = f'"r": tuple({", ".join(["u8"] * 2_100)})'
+    large = refused(f'(name: "a", api_version: "0.1", types: {{{pair}}}, publishes: {{"s": r, "t": r}})')
+    assert "at most 4,096 in all" in large.problem
+    assert large.field == "publishes.t"
 
 
 def test_the_error_shows_the_line() -> None:

@@ -540,7 +540,7 @@ async def test_a_message_that_descends_from_too_many_is_refused() -> None:
     last, beyond = Origin("a", hops=MAX_HOPS), Origin("a", hops=MAX_HOPS + 1)
     with bus.subscribe("**") as events:
         assert await bus.publish("a.b", 1, origin=last) == 1
-        with pytest.raises(TooManyHops, match="last sender is 'a'"):
+        with pytest.raises(TooManyHops, match=r"a message to a\.b would be the 9th .*last sender is a\)"):
             await bus.publish("a.b", 1, origin=beyond)
         with pytest.raises(TooManyHops):
             await bus.request("ext.sleeper.sleep", origin=beyond)

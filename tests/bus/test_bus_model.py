@@ -266,9 +266,9 @@ class World:
         assert self.answers == {value: 2 * value for value in self.answers}
 
     async def end(self) -> None:
-        """Drain with no time: what is in mailboxes is dead, who waits is told, and nothing is left in any line."""
+        """Drain with no time: what is in mailboxes or in line is dead, who waits is told, and nothing is left in any line."""
         report = await self.bus.drain(0)
-        left = [value for each in self.listeners for value in (*each.urgent, *each.box)]
+        left = [value for each in self.listeners for value in (*each.urgent, *each.box, *each.line)]
         assert sorted(value_of(letter.envelope) for letter in report.left if letter.envelope.reply is None) == sorted(
             left
         )

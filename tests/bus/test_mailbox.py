@@ -103,7 +103,7 @@ async def test_an_empty_box_wakes_its_taker_when_something_comes() -> None:
 @pytest.mark.parametrize("capacity", [0, -1])
 async def test_a_box_without_room_is_refused(capacity: int) -> None:
     """A capacity below 1 would make every `put` wait for ever: `ValueError`."""
-    with pytest.raises(ValueError, match=f"at least 1 envelope, not {capacity}"):
+    with pytest.raises(ValueError, match=f"whole number of envelopes, at least 1, not {capacity}"):
         Mailbox("box", capacity)
 
 
@@ -183,7 +183,7 @@ async def test_who_waits_behind_a_large_one_goes_in_when_that_gives_up() -> None
 
 async def test_a_box_without_bytes_is_refused() -> None:
     """As one without room for an envelope: `ValueError`."""
-    with pytest.raises(ValueError, match="at least 1 byte, not 0"):
+    with pytest.raises(ValueError, match="whole number of bytes, at least 1, not 0"):
         Mailbox("box", 1, 0)
 
 

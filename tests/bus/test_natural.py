@@ -455,6 +455,30 @@ def test_a_class_may_have_rules_of_its_own() -> None:
     assert isinstance(caught.value.__cause__, ValueError)
 
 
+def test_a_constructor_that_runs_into_an_error_refuses_its_fields() -> None:
+    """Whatever it raises, over the fields or over there being none: a stranger's value ends nothing but itself."""
+
+    @dataclass
+    class Coin:
+        side: int
+
+        def __post_init__(self) -> None:
+            _ = {1: "heads", 2: "tails"}[self.side]
+
+    @dataclass
+    class Edge:
+        def __post_init__(self) -> None:
+            raise ValueError("never")
+
+    with pytest.raises(InvalidValue, match="value: expected fields of Coin") as caught:
+        Natural(Coin).from_plain({"side": 3})
+    assert isinstance(caught.value.__cause__, KeyError)
+
+    toss = dataclasses.make_dataclass("Toss", [("result", Coin | Edge)])
+    with pytest.raises(InvalidValue, match=r"value\.result: expected fields of Edge, got what it refuses: never"):
+        Natural(toss).from_plain({"result": "edge"})
+
+
 def test_any_takes_what_a_class_calls_object() -> None:
     """`object` without a type is `any`."""
     assert Natural(dataclasses.make_dataclass("Loose", [("it", object)])).type == Record((("it", ANY),))

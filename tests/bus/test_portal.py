@@ -17,11 +17,11 @@ import anyio.to_thread
 import pytest
 
 from desk.bus.bus import Bus
-from desk.bus.envelope import CURRENT, Origin
-from desk.bus.errors import DeadlineExceeded, NoReceiver, ResponderFailed
+from desk.bus.envelope import CURRENT, Answering, Origin
+from desk.bus.errors import DeadlineExceeded, NoReceiver, ResponderFailed, WrongThread
 from desk.bus.mailbox import Mailbox
 from desk.bus.portal import Portal
-from desk.bus.thread_calls import PortalClosed, WrongThread
+from desk.bus.thread_calls import PortalClosed
 from desk.bus.types import I32, Signature
 
 pytestmark = pytest.mark.anyio
@@ -141,7 +141,7 @@ async def test_a_thread_that_answers_a_message_inherits_its_origin() -> None:
         with anyio.fail_after(PATIENCE), bus.respond("relay.on", relay), bus.subscribe("x.*") as events:
             await bus.request("relay.on", origin=Origin("a", hops=3))
             assert (await anext(events)).onward.hops > 3
-            token = CURRENT.set(Origin("me", hops=5))
+            token = CURRENT.set(Answering(Origin("me", hops=5)))
             try:
                 await anyio.to_thread.run_sync(lambda: portal.publish("x.y", None))
             finally:
@@ -213,6 +213,22 @@ async def test_several_threads_take_turns() -> None:
             await until(lambda: events_read(bus) == 100)
             await in_thread(events.close)
     assert sorted(map(int, map(str, seen))) == list(range(100))
+
+
+async def test_a_thread_waits_no_longer_for_its_turn_than_it_said() -> None:
+    """While another thread waits for an event: `TimeoutError` here, and `WrongThread` at once in the event loop."""
+    bus = Bus()
+    with anyio.fail_after(PATIENCE):
+        async with Portal(bus) as portal, anyio.create_task_group() as tasks:
+            events = await anyio.to_thread.run_sync(lambda: portal.subscribe("x.*"))
+            tasks.start_soon(in_thread, events.take)
+            await until(lambda: portal._calls._calls != set())  # pyright: ignore[reportPrivateUsage]
+            for timeout in (0.02, 0.0):
+                with pytest.raises(TimeoutError):
+                    await in_thread(partial(events.take, timeout))
+            with pytest.raises(WrongThread):
+                events.take(PATIENCE)
+            await bus.publish("x.y", 1)
 
 
 async def test_a_portal_that_closes_lets_publishers_go_on() -> None:

@@ -59,7 +59,7 @@ async def test_a_function_answers(bus: Bus) -> None:
     with bus.respond("calc.add", add) as adding, bus.respond("text.shout", shout):
         assert await bus.request("calc.add", 1, 2) == 3
         assert await bus.request("text.shout", "hey") == "HEY"
-        with pytest.raises(InvalidValue, match=r"calc\.add: params\[0\]: expected i32"):
+        with pytest.raises(InvalidValue, match=r"calc\.add: a: expected i32"):
             await bus.request("calc.add", "1", 2)
         with pytest.raises(InvalidValue, match="expected 2 arguments"):
             await bus.request("calc.add", 1)
@@ -264,6 +264,16 @@ def test_what_has_no_signature_is_refused(bus: Bus, function: Callable[..., Awai
     assert bus.statistics().services == 0
 
 
+def test_an_annotation_that_names_nothing_is_refused(bus: Bus) -> None:
+    """With `TypeError`, as one that has no type, and with the function's name."""
+
+    def lost(city: "Nowhere") -> None:  # noqa: F821 # pyright: ignore[reportUndefinedVariable, reportUnknownParameterType]
+        del city  # pyright: ignore[reportUnknownVariableType]
+
+    with pytest.raises(TypeError, match=r"lost: name 'Nowhere' is not defined; an annotation can name"):
+        bus.respond("a.b", lost)  # pyright: ignore[reportUnknownArgumentType]
+
+
 def test_one_subject_is_answered_once(bus: Bus) -> None:
     """A second one is refused with the name of the first."""
     bus.respond("calc.add", add)
@@ -367,6 +377,26 @@ def test_a_listener_that_cannot_read_is_refused_or_told(bus: Bus) -> None:
         bus.declare("news", "i32", by="agency")
     bus.retract("reader")
     bus.declare("news", "i32", by="agency")
+
+
+def test_who_is_alone_with_a_declaration_may_change_it(bus: Bus) -> None:
+    """The last word counts; while others declare the subject, too, they must agree."""
+    bus.declare("a.b", "i32")
+    bus.declare("a.b", "string")
+    assert bus.declared("a.b") == STRING
+    bus.declare("a.b", "string", by="other")
+    with pytest.raises(ConflictingTypes, match="other"):
+        bus.declare("a.b", "i32")
+    assert bus.declared("a.b") == STRING
+
+
+def test_notices_are_few_however_much_is_declared(bus: Bus) -> None:
+    """A pattern that matches many subjects is told of the first, and types too large to be compared in no time of none."""
+    for number in range(20):
+        bus.declare(f"small.n{number}", "i64", by="station")
+        bus.declare(f"large.n{number}", f"tuple({', '.join(['i64'] * 4_000)})", by="station")
+    assert len(bus.listens("small.*", I32, by="widget")) == 3
+    assert bus.listens("large.*", I32, by="widget") == ()
 
 
 async def test_a_value_without_a_form_is_refused_as_ever(bus: Bus) -> None:

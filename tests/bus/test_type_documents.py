@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from desk.bus.types import (
+    F32,
     F64,
     I8,
     MAX_TYPE_SIZE,
     U8,
+    Float,
     InvalidValue,
     ListOf,
     Named,
@@ -219,6 +221,17 @@ def test_where_the_documents_are_looser() -> None:
     assert not in_schema(json_schema(parse_type_text("string(..=1)")), "ab")
     assert in_schema(json_schema(U8), 1.0)
     assert not in_cddl(cddl({"it": U8}), 1.0)
+
+
+@pytest.mark.parametrize("bound", [0.1, 0.9, 1.1, -0.7, 33.3, 1e-45, 3.4028235e38, 3.0])
+def test_bounds_of_32_bits_take_the_number_that_was_written(bound: float) -> None:
+    """A reader rounds what it compares, a document does not: both the written and the rounded bound are in it."""
+    rounded = cast("float", F32.from_wire(bound))
+    for declared in (Float(32, bound, None), Float(32, None, bound), Float(32, bound, bound)):
+        for value in (bound, rounded):
+            assert declared.from_wire(value) == rounded
+            assert in_cddl(cddl({"a": declared}), value)
+            assert in_schema(json_schema(declared), value)
 
 
 def test_json_is_what_json_has_a_form_for() -> None:

@@ -473,7 +473,7 @@ async def test_a_loop_of_events_ends() -> None:
     assert await facet.publish(b"a.b", codec.encode(1), origin) == -Code.HOPS
     code, message = await ask_error(facet, "ext.other.f", [], origin)
     assert code is Code.HOPS
-    assert "'widget'" in message
+    assert "the last sender is widget" in message
 
 
 # -- calls of other extensions

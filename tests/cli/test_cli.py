@@ -20,8 +20,8 @@ from toolbox import extension
 
 from desk.actors import abi
 from desk.actors.manifest import parse_manifest
-from desk.actors.text import printable
 from desk.actors.wasm import with_custom_section
+from desk.bus.ron.text import printable
 from desk.cli.demo import FORECAST, Observation, Results, read_observations, statistics
 from desk.cli.main import main
 from desk.cli.terminal import Terminal
@@ -256,6 +256,20 @@ def test_types_as_json_schema(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert list(told) == ["f.at", "f.all", "f.ret", "g.0", "weather.changed", "reading"]
     assert told["f.ret"]["enum"] == ["cold", "warm"]
     assert told["f.all"]["items"] == {"$ref": "#/$defs/reading"}
+
+
+def test_types_of_the_same_name_are_all_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A parameter `ret`, the result, and a subject that is called like them; a subject and a named type."""
+    file = tmp_path / "tiny.ron"
+    file.write_text(
+        """(name: "tiny", api_version: "0.1", exports: {"f": (params: (ret: u8), ret: bool)}, types: {"tick": u16},
+            publishes: {"f.ret": char, "tick": u32})"""
+    )
+    assert main(["ext", "types", "--json-schema", str(file)]) == 0
+    assert list(json.loads(capsys.readouterr().out)) == ["f.ret", "f.ret_", "f.ret__", "tick", "tick_"]
+    assert main(["ext", "types", str(file)]) == 0
+    rules = [line.partition(" =")[0] for line in capsys.readouterr().out.splitlines()]
+    assert len(set(rules)) == len(rules)
 
 
 @pytest.mark.parametrize(

@@ -334,17 +334,17 @@ async def test_two_that_say_otherwise_what_a_subject_is(cache: Path) -> None:
         before = host.bus.statistics(), host.bus.declarations()
         for _ in range(2):
             with pytest.raises(ConflictingTypes) as refused:
-                await host.load(publishing("second", "string"))
+                await host.load(publishing("second", "string"), grants="requested")
             assert all(word in str(refused.value) for word in ("first", "second", "weather.now", "i32", "string"))
         assert (host.bus.statistics(), host.bus.declarations()) == before
         assert [each.name for each in host.extensions()] == ["first"]
-        await host.load(publishing("third", "i32"))
+        await host.load(publishing("third", "i32"), grants="requested")
         await host.remove("first")
         with pytest.raises(ConflictingTypes, match="third"):
-            await host.load(publishing("second", "string"))
+            await host.load(publishing("second", "string"), grants="requested")
         await host.remove("third")
         assert host.bus.declared("weather.now") is None
-        await host.load(publishing("second", "string"))
+        await host.load(publishing("second", "string"), grants="requested")
         assert str(host.bus.declared("weather.now")) == "string"
 
 
@@ -361,8 +361,18 @@ async def test_one_that_cannot_read_what_it_asks_for_is_refused(cache: Path) -> 
         await host.remove("station")
         await host.load(reader, grants="requested")
         with pytest.raises(ConflictingTypes, match=r"station .*reader"):
-            await host.load(publishing("station", "string"))
+            await host.load(publishing("station", "string"), grants="requested")
         assert host.bus.declared("weather.now") is None
+
+
+async def test_one_that_may_not_publish_binds_nobody(cache: Path) -> None:
+    """Without the grant its declaration counts for nothing: the app publishes as it likes, and others declare as they do."""
+    async with hosting(cache) as host:
+        await host.load(publishing("stranger", "bool"))
+        assert host.bus.declared("weather.now") is None
+        assert await host.publish("weather.now", {"celsius": 21}) == 0
+        await host.load(publishing("station", "i32"), grants="requested")
+        assert str(host.bus.declared("weather.now")) == "i32"
 
 
 async def test_one_that_fails_to_start_leaves_no_declaration(cache: Path) -> None:
@@ -377,7 +387,7 @@ async def test_one_that_fails_to_start_leaves_no_declaration(cache: Path) -> Non
                 await host.load(broken, grants="requested")
             assert not host.bus.declarations()
             assert (host.bus.statistics().subscriptions, host.bus.statistics().services) == (0, 0)
-        await host.load(publishing("other", "string"))
+        await host.load(publishing("other", "string"), grants="requested")
 
 
 async def test_one_that_takes_the_place_of_another_keeps_its_declarations(cache: Path) -> None:
@@ -388,7 +398,7 @@ async def test_one_that_takes_the_place_of_another_keeps_its_declarations(cache:
             await anyio.wait_all_tasks_blocked()
             tasks.start_soon(host.remove, "station")
             await anyio.wait_all_tasks_blocked()
-            await host.load(publishing("station", "i32"))
+            await host.load(publishing("station", "i32"), grants="requested")
         assert str(host.bus.declared("weather.now")) == "i32"
 
 

@@ -105,13 +105,13 @@ class Bus:
         for the subject), `TooManyHops`, `Overloaded` (too much is retained), `BusClosed`. A mailbox that accepts two patterns
         of one subscriber matching the same event gets it once.
         """
-        return self._events.publish(subject, value, origin, deadline, priority, retain)
+        return self._events.publish(subject, value, None, origin, deadline, priority, retain)
 
     def publish_encoded(
         self, subject: str, payload: bytes, *, origin: Origin, deadline: float | None = DEFAULT_DEADLINE
     ) -> Coroutine[Any, Any, int]:
         """`publish` for a payload that is one checked CBOR item, of the type declared for the subject if there is one."""
-        return self._events.publish_encoded(self._events.table.get(subject), payload, origin, deadline)
+        return self._events.publish(subject, None, payload, origin, deadline, None, retain=False)
 
     def forget(self, subject: str) -> None:
         """Retain its value no more."""

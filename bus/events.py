@@ -89,38 +89,25 @@ class Events:
 
     async def publish(
         self,
-        subject: str,
+        name: str,
         value: object,
+        payload: bytes | None,
         origin: Origin,
         deadline: float | None,
         priority: Priority | None,
         retain: bool,
     ) -> int:
-        """See `Bus.publish`."""
-        known = self.table.get(subject)
-        declared = self.declarations.get(subject)
-        payload = codec.encode(value) if declared is None else declared.encode(subject, value)
-        return await self.publish_encoded(known, payload, origin, deadline, priority, retain)
-
-    async def publish_encoded(
-        self,
-        subject: Subject,
-        payload: bytes,
-        origin: Origin,
-        deadline: float | None,
-        priority: Priority | None = None,
-        retain: bool = False,
-    ) -> int:
-        """`publish` for a payload that is one CBOR item, and has been checked."""
-        exchange = self._exchange
+        """See `Bus.publish`. `payload` takes the place of `value`: it is one CBOR item, and has been checked."""
+        exchange, subject = self._exchange, self.table.get(name)
+        if payload is None:
+            declared = self.declarations.get(name)
+            payload = codec.encode(value) if declared is None else declared.encode(name, value)
         if origin is APP:
             origin = current_origin()
         if exchange.refusal or origin.hops or get_ident() != exchange.thread:
             exchange.check(origin, subject.name)
-        if priority is None:
-            priority = Priority.CONTROL if subject.name.startswith("sys.") else Priority.DATA
-        else:
-            priority = Priority(priority)  # a plain number would be in neither lane of a mailbox
+        # (A plain number as priority would be in neither lane of a mailbox.)
+        priority = subject.priority if priority is None else Priority(priority)
         if deadline is not DEFAULT_DEADLINE:
             latest(0.0, deadline, None)  # a bad one is refused also if nobody has to wait
         envelope = Envelope(
@@ -145,15 +132,36 @@ class Events:
 
     async def _deliver(self, subject: Subject, envelope: Envelope, deadline: float | None) -> int:
         """To each mailbox of its receivers; how many took it."""
-        taken, receivers = 0, subject.receivers()
+        exchange = self._exchange
+        pace, taken, receivers = exchange.pace, 0, subject.receivers()
         began: float | None = None
-        if not receivers and time.monotonic() >= self._exchange.pace.until:
-            await self._exchange.pace.breathe()  # also one to whom nobody listens gives others their turns
+        if not receivers and time.monotonic() >= pace.until:
+            await pace.breathe()  # also one to whom nobody listens gives others their turns
         while receivers:
             waiting: list[tuple[Subscription, Putting]] = []
             left: list[Subscription] = []
             try:
-                taken += await self._give(subject, receivers, envelope, waiting, left)
+                for subscription in receivers:
+                    if time.monotonic() >= pace.until:
+                        await pace.breathe()
+                    mailbox = subscription.mailbox
+                    if subscription.cancelled or mailbox.closed:
+                        left.append(subscription)
+                        continue
+                    exchange.delivered += 1  # before it is handled, as it counts for a mailbox
+                    subscription.delivered += 1
+                    subject.delivered += 1
+                    if mailbox.offer(envelope) or mailbox.accept(envelope):
+                        taken += 1
+                        continue
+                    exchange.delivered -= 1
+                    subscription.delivered -= 1
+                    subject.delivered -= 1
+                    if subscription.overflow is Overflow.WAIT:
+                        tell = partial(self._count, subject, subscription)
+                        waiting.append((subscription, mailbox.line_up(envelope, tell)))
+                    else:
+                        taken += self._overflow(subject, subscription, envelope)
                 if waiting:
                     began = began or time.monotonic()
                     with anyio.move_on_after(seconds_until(latest(began, deadline, None))):
@@ -171,40 +179,6 @@ class Events:
                     subject.dropped += 1
                     self._refuse(subscription, envelope, f"had no room for it within {deadline:g} s")
             receivers = self.table.get(subject.name).instead_of(left) if left else ()
-        return taken
-
-    async def _give(
-        self,
-        subject: Subject,
-        receivers: tuple[Subscription, ...],
-        envelope: Envelope,
-        waiting: list[tuple[Subscription, Putting]],
-        left: list[Subscription],
-    ) -> int:
-        """To all that have room; how many took it. Notes who is `waiting` for room, and who has `left` meanwhile."""
-        exchange = self._exchange
-        pace, taken = exchange.pace, 0
-        for subscription in receivers:
-            if time.monotonic() >= pace.until:
-                await pace.breathe()
-            mailbox = subscription.mailbox
-            if subscription.cancelled or mailbox.closed:
-                left.append(subscription)
-                continue
-            exchange.delivered += 1  # before it is handled, as it counts for a mailbox
-            subscription.delivered += 1
-            subject.delivered += 1
-            if mailbox.offer(envelope) or mailbox.accept(envelope):
-                taken += 1
-                continue
-            exchange.delivered -= 1
-            subscription.delivered -= 1
-            subject.delivered -= 1
-            if subscription.overflow is Overflow.WAIT:
-                tell = partial(self._count, subject, subscription)
-                waiting.append((subscription, mailbox.line_up(envelope, tell)))
-            else:
-                taken += self._overflow(subject, subscription, envelope)
         return taken
 
     def _count(self, subject: Subject, subscription: Subscription) -> None:

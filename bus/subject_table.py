@@ -8,7 +8,7 @@ all that has nothing but counts is forgotten, and found again when it is needed.
 from dataclasses import dataclass
 from operator import attrgetter
 
-from desk.bus.envelope import Envelope
+from desk.bus.envelope import Envelope, Priority
 from desk.bus.errors import Overloaded
 from desk.bus.pattern_index import PatternIndex
 from desk.bus.subjects import check_subject
@@ -40,10 +40,12 @@ class SubjectStatistics:
 class Subject:
     """One subject; see the module's docstring."""
 
-    __slots__ = ("delivered", "dropped", "groups", "name", "published", "retained", "singles", "version")
+    __slots__ = ("delivered", "dropped", "groups", "name", "priority", "published", "retained", "singles", "version")
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.priority = Priority.CONTROL if name.startswith("sys.") else Priority.DATA
+        """Of its events, unless their publisher says otherwise."""
         self.version = -1
         self.singles: tuple[Subscription, ...] = ()
         self.groups: tuple[tuple[Subscription, ...], ...] = ()

@@ -31,7 +31,7 @@ class Wakeup:
 
     def wait(self, seconds: float = math.inf) -> Coroutine[Any, Any, bool]:
         """Return when it is set, True, or when the time is over, False. No turn of the event loop if it is set already."""
-        return self._on_asyncio(seconds) if _on_asyncio() else self._on_trio(seconds)
+        return self._on_trio(seconds) if _in_trio() else self._on_asyncio(seconds)
 
     async def _on_asyncio(self, seconds: float) -> bool:
         if self.woken:
@@ -72,13 +72,10 @@ class Wakeup:
         return self.woken
 
 
-def _on_asyncio() -> bool:
-    """Whether this task is asyncio's, and not trio's, which may run inside of it. Neither is imported for the sake of asking."""
-    asyncio = sys.modules.get("asyncio")
-    try:
-        return asyncio is not None and asyncio.current_task() is not None
-    except RuntimeError:  # there is no loop of asyncio in this thread
-        return False
+def _in_trio() -> bool:
+    """Whether this task is trio's, which may run inside of asyncio. Trio is not imported for the sake of asking."""
+    trio = sys.modules.get("trio")
+    return trio is not None and trio.lowlevel.in_trio_task()
 
 
 def _finish(future: "asyncio.Future[None]") -> None:

@@ -7,7 +7,8 @@
     await clock.jump(3_600)              # an hour later
 
 A jump is what a program sees whose machine was paused: at once it is an hour later for everyone. Who sleeps until one
-minute from now wakes up once, 59 minutes late, and not sixty times. To have sixty, jump sixty times.
+minute from now wakes up once, 59 minutes late, and not sixty times. To have sixty, jump sixty times. Only timers ask this
+clock: deadlines and limits go on by the machine's.
 """
 
 import math

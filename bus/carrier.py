@@ -12,7 +12,7 @@ The subjects of the host (`sys`, `ext`, `cap`) are carried only by a pattern tha
 is checked like any event: subject, payload, the type declared for the subject. Who may publish on the other side is for the
 other side's grants to say: a link joins nodes whose operators trust each other's.
 
-Where two ways lead from one node to another, an event comes once by each. That a value is retained, and its priority, are not carried.
+Where two ways lead from one node to another, an event comes by each. That a value is retained, and its priority, are not carried.
 
 Events only. A request is encoded by its receiver's declared signature, which other nodes do not know of.
 """

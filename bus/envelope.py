@@ -56,10 +56,14 @@ APP = Origin()
 class Answering:
     """That the app's own code answers a request (`Bus.respond`): what it sends meanwhile inherits `origin`."""
 
-    __slots__ = ("origin", "over")
+    __slots__ = ("by", "origin", "outer", "over")
 
-    def __init__(self, origin: Origin) -> None:
+    def __init__(self, origin: Origin, by: object = None) -> None:
         self.origin = origin
+        self.by = by
+        """Who answers."""
+        self.outer = CURRENT.get()
+        """The one that waits for this: at most `MAX_HOPS` of them are inside each other."""
         self.over = False
         """Set at the end. Tasks that it has started may live on, but not on its deadline and hops."""
 

@@ -19,7 +19,7 @@ from typing import Self, TypeAlias
 import anyio
 
 from desk.bus.envelope import CURRENT, Answering, Envelope, Origin
-from desk.bus.errors import DeskError, Overloaded, ResponderFailed, Unavailable
+from desk.bus.errors import DeskError, Overloaded, ResponderFailed, Unavailable, WouldDeadlock
 from desk.bus.exchange import Exchange, told, within
 from desk.bus.mailbox import Mailbox
 from desk.bus.types.base import InvalidValue
@@ -123,6 +123,7 @@ class Responder:
         if self.active < self._at_once:
             self.active += 1
         else:
+            self._refuse_circle()
             await within(envelope, began, self._turn())
         try:
             if self.withdrawn:
@@ -142,7 +143,8 @@ class Responder:
         origin, payload = envelope.origin, envelope.payload
         assert isinstance(payload, tuple)
         args: Sequence[object] = self.signature.lift_args(payload, max_size=MAX_ARGUMENT)
-        answering = Answering(Origin(origin.sender, origin.chain, origin.hops + 1, traceparent, envelope.deadline))
+        inherited = Origin(origin.sender, origin.chain, origin.hops + 1, traceparent, envelope.deadline)
+        answering = Answering(inherited, self)
         token = CURRENT.set(answering)
         try:
             if self._annotations is not None:
@@ -166,6 +168,17 @@ class Responder:
         except Exception as error:  # an object of the app's, which does not let itself be read
             raise ResponderFailed(f"the result of {self.subject} cannot be read: {told(error)}") from error
         return self.signature.lift_result(lowered, max_size=MAX_ARGUMENT)
+
+    def _refuse_circle(self) -> None:
+        """Raise `WouldDeadlock` if all its turns are taken by requests that wait for this one."""
+        mine, answering = 0, CURRENT.get()
+        while answering is not None:
+            mine += answering.by is self and not answering.over
+            answering = answering.outer
+        if mine >= self._at_once:
+            raise WouldDeadlock(
+                f"{self.subject} asks itself, and answers at most {self._at_once} at a time (`at_once`)"
+            )
 
     async def _turn(self) -> None:
         """Wait until one who has a turn hands it on."""

@@ -18,6 +18,7 @@ from desk.bus.errors import (
     ResponderFailed,
     TooManyHops,
     Unavailable,
+    WouldDeadlock,
 )
 from desk.bus.mailbox import Mailbox
 from desk.bus.responder import WAITING
@@ -212,6 +213,38 @@ async def test_functions_that_ask_each_other_end(bus: Bus) -> None:
     with pytest.raises(TooManyHops):
         await bus.request("a.ping")
     assert len(depth) == MAX_HOPS + 1
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+async def test_a_function_that_waits_for_itself_is_told(bus: Bus, at_once: int) -> None:
+    """When all its turns are taken by its own requesters, `WouldDeadlock` comes at once; another's request only waits."""
+    gate = anyio.Event()
+
+    async def work(deep: bool) -> str:
+        if not deep:
+            await gate.wait()
+            return "done"
+        return str(await bus.request("a.other", deep, deadline=None))
+
+    async def other(deep: bool) -> str:
+        return str(await bus.request("a.work", deep, deadline=None))
+
+    answers: list[object] = []
+
+    async def ask() -> None:
+        answers.append(await bus.request("a.work", False))
+
+    bus.respond("a.work", work, at_once=at_once)
+    bus.respond("a.other", other)
+    with anyio.fail_after(PATIENCE):
+        with pytest.raises(WouldDeadlock, match=r"a\.work asks itself"):
+            await bus.request("a.work", True, deadline=None)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(at_once + 1):
+                tasks.start_soon(ask)
+            await anyio.wait_all_tasks_blocked()
+            gate.set()
+    assert answers == ["done"] * (at_once + 1)
 
 
 async def test_the_inherited_deadline_counts(bus: Bus) -> None:

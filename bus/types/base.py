@@ -163,56 +163,49 @@ class Type(ABC):
         room.enter()
         try:
             codec.check(self.to_wire(value))
-        except InvalidValue as error:
-            error.path = path + error.path
-            raise
-        except CodecError as error:
-            raise self._invalid(path, error) from error
+        except (InvalidValue, CodecError) as error:
+            raise self._at(path, error)  # noqa: B904 - it is that error, or says itself what its cause is
 
     def lower(self, value: object, path: str = "value", *, max_size: int = MAX_SIZE) -> Lowered:
         """`value` as the number, or the payload of at most `max_size` bytes, that a guest gets."""
         try:
             return self.to_raw(value, max_size)
-        except InvalidValue as error:
-            error.path = path + error.path
-            raise
-        except CodecError as error:
-            raise self._invalid(path, error) from error
+        except (InvalidValue, CodecError) as error:
+            raise self._at(path, error)  # noqa: B904 - it is that error, or says itself what its cause is
 
     def lift(self, raw: Raw, path: str = "value", *, max_size: int = MAX_SIZE) -> object:
         """The value in the number, or the payload of at most `max_size` bytes, that a guest gave."""
         try:
             return self.from_raw(raw, max_size)
-        except InvalidValue as error:
-            error.path = path + error.path
-            raise
-        except CodecError as error:
-            raise self._invalid(path, error) from error
+        except (InvalidValue, CodecError) as error:
+            raise self._at(path, error)  # noqa: B904 - it is that error, or says itself what its cause is
 
     def encode(self, value: object, path: str = "value", *, max_size: int = MAX_SIZE) -> bytes:
         """`value` as one CBOR item, as events carry it; also of a type whose values a guest gets in another form."""
         try:
             return self.to_item(value, max_size)
-        except InvalidValue as error:
-            error.path = path + error.path
-            raise
-        except CodecError as error:
-            raise self._invalid(path, error) from error
+        except (InvalidValue, CodecError) as error:
+            raise self._at(path, error)  # noqa: B904 - it is that error, or says itself what its cause is
 
     def decode(self, item: bytes, path: str = "value", *, max_size: int = MAX_SIZE) -> object:
         """The value in one CBOR item of at most `max_size` bytes."""
         try:
             return self.from_item(item, max_size)
-        except InvalidValue as error:
-            error.path = path + error.path
-            raise
-        except CodecError as error:
-            raise self._invalid(path, error) from error
+        except (InvalidValue, CodecError) as error:
+            raise self._at(path, error)  # noqa: B904 - it is that error, or says itself what its cause is
 
-    def _invalid(self, path: str, error: CodecError) -> InvalidValue:
-        """A refusal by the codec. Parts of a declared type were checked before, so it is about a part that is `any`."""
+    def _at(self, path: str, error: InvalidValue | CodecError) -> InvalidValue:
+        """The error, as one about the value at `path`.
+
+        What the codec refuses is about a part that is `any`: parts of a declared type were checked before.
+        """
+        if isinstance(error, InvalidValue):
+            error.path = path + error.path
+            return error
         expected = "any" if error.path and self.depth > 0 else str(self)
-        return InvalidValue(path + error.path, expected, error.reason)
+        invalid = InvalidValue(path + error.path, expected, error.reason)
+        invalid.__cause__ = error
+        return invalid
 
     @abstractmethod
     def to_wire(self, value: object) -> object:

@@ -1,6 +1,7 @@
 """The errors of the whole project: one tree, drawn once, and true."""
 
 import importlib
+import inspect
 import pkgutil
 import re
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 from desk.bus.errors import DeskError, Doing, Retry
 
 ROOMS = ("traces", "bus", "capabilities", "actors", "host", "testing", "cli")
-LINE = re.compile(r"\s+([│ ]*)[├└]── (\w+) +([a-z]+), ([a-z ]+?)  +([a-z_.]+)")
+LINE = re.compile(r"([│ ]*)[├└]── (\w+) +([a-z]+), ([a-z ]+?)  +([a-z_.]+)")
 
 
 def all_errors(root: type[DeskError] = DeskError) -> Iterator[type[DeskError]]:
@@ -32,7 +33,7 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
     """Every error stands there below its parent, with its `doing`, its `retry` and its module; and nothing else does."""
     drawn: list[tuple[str, str, str, str, str]] = []
     above: list[str] = []
-    for line in (DeskError.__doc__ or "").splitlines():
+    for line in (inspect.getdoc(DeskError) or "").splitlines():
         if (found := LINE.fullmatch(line)) is not None:
             depth = len(found[1]) // 4
             above[depth:] = [found[2]]

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
@@ -337,7 +338,7 @@ async def test_nothing_keeps_a_portal_alive() -> None:
     with anyio.fail_after(PATIENCE), bus.respond("calc.add", add):
         gone = await use()
         for _ in range(3):
-            await anyio.sleep(0)  # the event loop may still hold what it did last
+            await anyio.lowlevel.checkpoint()  # the event loop may still hold what it did last
         gc.collect()
         assert gone() is None
 

@@ -13,7 +13,7 @@ There are two ways into a turn, and they differ only in the task that takes its 
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -63,6 +63,8 @@ class Cell:
         self._bus = bus
         self._mailbox = Mailbox(self.name, limits.mailbox, limits.mailbox_bytes)
         self._membership = Membership(manifest, bus, self._mailbox)
+        self.subjects = self._membership.subjects
+        """Where requests to each of its exports go."""
         self._lost = LogRate(*_LOST)
         self._unfinished: Call | None = None
         """The call of `current` if it was begun on a sender's task, and `run` is to go on with it."""
@@ -80,11 +82,6 @@ class Cell:
         box, busy = self._mailbox.statistics(), int(self.current is not None)
         done = self._handled, self._failed, self._dropped + box.displaced
         return CellStatistics(box.accepted, *done, box.queued, busy, self._runner.instances, self._runner.fuel)
-
-    @property
-    def subjects(self) -> Mapping[str, str]:
-        """Where requests to each of its exports go."""
-        return self._membership.subjects
 
     # -- life
 

@@ -24,7 +24,7 @@ from desk.bus.envelope import APP, Envelope, Origin, Priority, Reply
 from desk.bus.events import Events
 from desk.bus.exchange import DEFAULT_DEADLINE, Exchange
 from desk.bus.forks import forbid_after_fork
-from desk.bus.mailbox import DEFAULT_CAPACITY, Mailbox, Overflow, overflow_named
+from desk.bus.mailbox import DEFAULT_CAPACITY, Mailbox, Overflow
 from desk.bus.portal import Portal
 from desk.bus.requests import Requests
 from desk.bus.responder import AT_ONCE, Function, Responder, Service
@@ -82,7 +82,7 @@ class Bus:
         instead. Of all subscriptions with the same `group` that match, only one gets each event. `mailbox` shares one among
         several subscriptions. Retained values that match come first. Raises `SubjectError` for a bad pattern, `BusClosed`.
         """
-        return self._events.subscribe(pattern, capacity, overflow_named(overflow), group, mailbox)
+        return self._events.subscribe(pattern, capacity, overflow, group, mailbox)
 
     def publish(
         self,

@@ -22,6 +22,7 @@ from desk.bus.subject_table import Subject, SubjectTable
 from desk.bus.subjects import Pattern
 from desk.bus.subscription import Subscription
 from desk.bus.tap import Act
+from desk.bus.types.wording import did_you_mean
 from desk.traces import names
 
 
@@ -39,20 +40,20 @@ class Events:
     # -- listening
 
     def subscribe(
-        self, pattern: str, capacity: int, overflow: Overflow, group: str | None, mailbox: Mailbox | None
+        self, pattern: str, capacity: int, overflow: Overflow | str, group: str | None, mailbox: Mailbox | None
     ) -> Subscription:
         """See `Bus.subscribe`."""
         self._exchange.check(APP, pattern)
         if group is not None and not (type(group) is str and group):  # it comes from untyped code, too
             raise ValueError(f"a group is a name, not {group!r:.40}")
-        made, number = Pattern(pattern), self._numbers + 1
+        made, policy, number = Pattern(pattern), _policy(overflow), self._numbers + 1
         name = f"subscriber of {pattern}"
         if group is not None:  # a dead letter is retried by the name of its receiver, here with any of them
             name = f"group {group} on {pattern}"
         elif name in self._names:
             name += f" (#{number})"
         box = mailbox or Mailbox(name, capacity)
-        subscription = Subscription(made, box, self, overflow, group, number, shared=mailbox is not None)
+        subscription = Subscription(made, box, self, policy, group, number, shared=mailbox is not None)
         self._numbers = number
         self._names.add(box.name)
         self.table.add(subscription)
@@ -60,7 +61,7 @@ class Events:
             subject = self.table.get(envelope.subject)
             if box.accept(envelope):
                 self._count(subject, subscription)
-            elif overflow is Overflow.WAIT:  # which nobody does here
+            elif policy is Overflow.WAIT:  # which nobody does here
                 self._refuse(subscription, envelope, "had no room for the retained value")
             else:
                 self._overflow(subject, subscription, envelope)
@@ -194,17 +195,13 @@ class Events:
             subject.dropped += 1
             self._refuse(subscription, envelope, "refused it: its mailbox is full")
             return 0
-        if subscription.overflow is Overflow.DROP_NEWEST:
-            dropped, taken = 1, 0
-        else:
-            accepted = mailbox.statistics().accepted
-            dropped = mailbox.displace(envelope)
-            taken = mailbox.statistics().accepted - accepted
+        gone, taken = (0, False) if subscription.overflow is Overflow.DROP_NEWEST else mailbox.displace(envelope)
+        dropped = gone + (not taken)
         subject.dropped += dropped
         subscription.dropped += dropped
         if taken:
             self._count(subject, subscription)
-        return taken
+        return int(taken)
 
     def _refuse(self, subscription: Subscription, envelope: Envelope, reason: str) -> None:
         subscription.refused += 1
@@ -225,3 +222,13 @@ class Events:
                 self._count(subject, subscription)
                 return
         raise Unavailable(f"{letter.receiver} does not listen to {envelope.subject} any more")
+
+
+def _policy(name: str) -> Overflow:
+    """The policy of that name. Raises `ValueError` that says which there are."""
+    try:
+        return Overflow(name)
+    except ValueError:
+        raise ValueError(
+            f"there is no overflow policy {name!r:.40}{did_you_mean(str(name), Overflow)}; expected one of {', '.join(Overflow)}"
+        ) from None

@@ -23,7 +23,6 @@ from enum import StrEnum
 
 from desk.bus.envelope import Envelope, Priority
 from desk.bus.errors import Unavailable
-from desk.bus.types.wording import did_you_mean
 from desk.bus.wakeup import Wakeup
 
 DEFAULT_CAPACITY = 256
@@ -47,16 +46,6 @@ class Overflow(StrEnum):
     """It is not put in, and counted."""
     REFUSE = "refuse"
     """It is not put in, and goes to the dead letters, from where it can be retried."""
-
-
-def overflow_named(name: str) -> Overflow:
-    """The policy of that name. Raises `ValueError` that says which there are."""
-    try:
-        return Overflow(name)
-    except ValueError:
-        raise ValueError(
-            f"there is no overflow policy {name!r:.40}{did_you_mean(str(name), Overflow)}; expected one of {', '.join(Overflow)}"
-        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,20 +169,20 @@ class Mailbox:
         """Those that wait for room."""
         return [putting.envelope for putting in (*self._control_line, *self._line)]
 
-    def displace(self, envelope: Envelope) -> int:
-        """Put it in place of the oldest events; returns how many went. It goes itself if nothing but requests is in the box."""
+    def displace(self, envelope: Envelope) -> tuple[int, bool]:
+        """Put it in place of the oldest events; how many went, and whether it is in: not if nothing but requests is there."""
         size, gone = envelope.size, 0
         queue = self._queue if envelope.priority is Priority.DATA else self._control
         while not self._has_room(envelope, size):
             oldest = next((entry for entry in queue if entry[0].reply is None), None)
             if oldest is None:
-                return gone + 1
+                return gone, False
             queue.remove(oldest)
             self._bytes -= oldest[1]
             self._displaced += 1
             gone += 1
         self._put(envelope, size)
-        return gone
+        return gone, True
 
     async def put(self, envelope: Envelope, tell: Callable[[], object] = bool) -> None:
         """Put it, waiting for room. Raises `Unavailable` if the box is, or gets, closed. `tell`: see `line_up`."""

@@ -16,8 +16,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Self, TypeAlias
 
-import anyio
-
 from desk.bus.envelope import CURRENT, Answering, Envelope, Origin
 from desk.bus.errors import DeskError, Overloaded, ResponderFailed, Unavailable, WouldDeadlock
 from desk.bus.exchange import Exchange, told, within
@@ -25,6 +23,7 @@ from desk.bus.mailbox import Mailbox
 from desk.bus.types.base import InvalidValue
 from desk.bus.types.functions import Annotations, check_takes, parse_signature
 from desk.bus.types.signature import Signature
+from desk.bus.wakeup import Wakeup
 from desk.traces import names
 
 Function: TypeAlias = Callable[..., Awaitable[object] | object]
@@ -100,7 +99,7 @@ class Responder:
         self.requested = self.failed = self.active = 0
         self._function = function
         self._at_once = at_once
-        self._line: deque[anyio.Event] = deque()
+        self._line: deque[Wakeup] = deque()
         self._withdraw = withdraw
         self.withdrawn = False
 
@@ -184,12 +183,12 @@ class Responder:
         """Wait until one who has a turn hands it on."""
         if len(self._line) >= WAITING:
             raise Overloaded(f"{self.subject} has {WAITING:,} requests waiting; try again later")
-        turn = anyio.Event()
+        turn = Wakeup()
         self._line.append(turn)
         try:
             await turn.wait()
         except BaseException:
-            if turn.is_set():  # it was handed over at the moment of the cancellation
+            if turn.woken:  # it was handed over at the moment of the cancellation
                 self._end_turn()
             else:
                 self._line.remove(turn)

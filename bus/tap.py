@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
 
-import anyio
-
 from desk.bus.envelope import Envelope
 from desk.bus.subjects import Pattern
+from desk.bus.wakeup import Wakeup
 
 TAP_CAPACITY = 1_000
 """Sights that a tap keeps for its reader. Each keeps its message's payload alive."""
@@ -86,7 +85,7 @@ class Tap:
         self._seen: deque[Sight] = deque(maxlen=capacity)
         self._close = close
         self._closed = False
-        self._arrival: anyio.Event | None = None
+        self._arrival: Wakeup | None = None
 
     def __repr__(self) -> str:
         """Like `<Tap **: 12 seen, 0 missed>`."""
@@ -128,7 +127,7 @@ class Tap:
             if self._closed:
                 raise StopAsyncIteration
             if self._arrival is None:
-                self._arrival = anyio.Event()
+                self._arrival = Wakeup()
             await self._arrival.wait()
         return self._seen.popleft()
 

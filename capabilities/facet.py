@@ -134,7 +134,9 @@ class Facet:
         try:
             name = _subject(subject)
             self._broker.authorise(BusAtom.publish(name), self.grants, origin, "publish")
-            self._check(name, payload)  # nothing outside the profile gets onto the bus, nor what is declared otherwise
+            self._read(
+                payload, event=name
+            )  # nothing outside the profile gets onto the bus, nor what is declared otherwise
             # Nobody waits for an event: the chain of callers and their deadline end here.
             onward = Origin(origin.sender, (), origin.hops, origin.traceparent)
             return await self._bus.publish_encoded(name, payload, origin=onward)
@@ -145,23 +147,17 @@ class Facet:
             log.exception("a publication of %s to %r failed in the host", origin.sender, subject)
             return -Code.INTERNAL
 
-    def _check(self, subject: str, payload: bytes) -> None:
-        """Raise `InvalidValue` or `CodecError` if `payload` is no event of the subject."""
-        declared = self._bus.declared(subject)
-        if declared is None:
-            self._read(payload)
-            return
-        began = time.thread_time()
-        try:
-            declared.decode(payload, subject, max_size=len(payload))
-        finally:
-            self._spent += time.thread_time() - began
+    def _read(self, payload: bytes, event: str = "") -> object:
+        """The value of a payload, or of one that is an `event`, of the type declared for it. What reading took is counted.
 
-    def _read(self, payload: bytes) -> codec.Value:
-        """The value of a payload. What reading it took is the guest's doing, and counted."""
+        Raises `CodecError`, `InvalidValue`.
+        """
+        declared = self._bus.declared(event) if event else None
         began = time.thread_time()
         try:
-            return codec.decode(payload, max_size=len(payload))
+            if declared is None:
+                return codec.decode(payload, max_size=len(payload))
+            return declared.decode(payload, event, max_size=len(payload))
         finally:
             self._spent += time.thread_time() - began
 

@@ -185,7 +185,10 @@ class Cell:
             arguments = signature.lower_args((value,), max_size=MAX_ARGUMENT)
         traceparent = span.traceparent or envelope.traceparent
         seeded = self._runner.profile.seeded
-        turn = Turn(self.name, envelope.origin, envelope.deadline, traceparent, span, self._limits, seeded)
+        as_self = export in self.manifest.as_self
+        turn = Turn(
+            self.name, envelope.origin, envelope.deadline, traceparent, span, self._limits, seeded, False, as_self
+        )
         return self._runner.begin(export, signature, arguments, turn, lambda: turn.describe(envelope))
 
     # -- how a message ends

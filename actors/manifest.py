@@ -68,6 +68,8 @@ class Manifest:
     types: Mapping[str, Type] = field(default_factory=lambda: _EMPTY)
     """Name to the type it stands for, a `Named`."""
     exports: Mapping[str, Signature] = field(default_factory=lambda: _EMPTY)
+    as_self: frozenset[str] = frozenset()
+    """Exports that act with the extension's own rights alone, whoever calls them."""
     permissions: PermissionSet = _NOTHING
     """What `permissions` says, as written."""
     subscribes: Mapping[str, str] = field(default_factory=lambda: _EMPTY)

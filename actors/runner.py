@@ -120,6 +120,7 @@ class Runner:
         """
         if self.live:
             return
+        self.facet.forget()
         with self._tracing.span(names.INSTANTIATE, self.name, parent=span.traceparent) as made:
             turn = Turn(self.name, cause, None, made.traceparent, made, self.limits, starting=True)
             self._guest = Guest(self.limits, self._rate, Seeded(self._seed) if self.profile.seeded else None)
@@ -152,9 +153,10 @@ class Runner:
                 call.outcome()
 
     def close(self) -> None:
-        """Free the instance, whatever it was doing."""
+        """Free the instance, whatever it was doing, and all that it had open."""
         if self._instance is not None:
             self._instance.kill()
+        self.facet.close()
 
 
 class Call:
@@ -240,6 +242,8 @@ class Call:
 
     def _over(self) -> None:
         """What is to be learnt from it for the next call."""
+        if not self._runner.live:
+            self._runner.facet.forget()
         if not self._turn.starting:  # how it starts says nothing of what it does then
             self._runner.forecast.learn(self._instance.slices, self._first)
         self._runner.fuel += self._instance.fuel

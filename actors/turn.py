@@ -26,6 +26,8 @@ class Turn:
     """Whether the guest is to see the same in every run."""
     starting: bool = False
     """Whether it is the start of an instance, which has a wall time of its own."""
+    as_self: bool = False
+    """Whether the guest acts with its own rights alone, whoever asked for it: the manifest says so of an export."""
     began: float = field(default_factory=time.monotonic)
     _budget: Budget | None = None
 
@@ -39,12 +41,15 @@ class Turn:
     def origin(self) -> Origin:
         """What the guest's own messages come from during this call. Most calls send none, so it is not made beforehand."""
         cause, until = self.cause, self.budget.wait_until
+        # A start is for all who will ask, and an event is handled for nobody.
+        own = self.as_self or self.starting or not cause.chain
         return Origin(
             sender=self.name,
             chain=(*cause.chain, self.name),
             hops=cause.hops + 1,
             traceparent=self.traceparent,
             deadline=until if self.deadline is None else min(until, self.deadline),
+            principals=(self.name,) if own else (*cause.principals, self.name),
         )
 
     def describe(self, envelope: Envelope) -> bytes:

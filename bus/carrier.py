@@ -208,7 +208,7 @@ def origin_of(message: LinkMessage, link: Link) -> Origin:
     traceparent = message.headers.get("traceparent", "")
     if parse_traceparent(traceparent) is None:
         traceparent = ""  # begins a trace; None would be the span in which the app happened to start the carrier
-    return _Carried(sender, (), int(hops) + 1, traceparent, None, link)
+    return _Carried(sender, (), int(hops) + 1, traceparent, link=link)
 
 
 def _patterns(texts: Iterable[str]) -> tuple[Pattern, ...]:

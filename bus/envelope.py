@@ -48,6 +48,8 @@ class Origin:
     """The sender's span, in W3C Trace Context form; None: the current span of the embedding app, if it has one."""
     deadline: float | None = None
     """When the one it is sent for has no more use of an answer, on `time.monotonic()`'s clock, in seconds."""
+    principals: tuple[str, ...] = ()
+    """The extensions whose rights it takes, outermost first: the sender, and those of `chain` on whose behalf it acts."""
 
 
 APP = Origin()

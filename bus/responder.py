@@ -142,7 +142,9 @@ class Responder:
         origin, payload = envelope.origin, envelope.payload
         assert isinstance(payload, tuple)
         args: Sequence[object] = self.signature.lift_args(payload, max_size=MAX_ARGUMENT)
-        inherited = Origin(origin.sender, origin.chain, origin.hops + 1, traceparent, envelope.deadline)
+        inherited = Origin(
+            origin.sender, origin.chain, origin.hops + 1, traceparent, envelope.deadline, origin.principals
+        )
         answering = Answering(inherited, self)
         token = CURRENT.set(answering)
         try:

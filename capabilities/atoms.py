@@ -26,6 +26,18 @@ class Atom(ABC):
         return True
 
     @property
+    def own(self) -> bool:
+        """Whether it is about what belongs to the extension itself, where nobody else could have rights: its own files."""
+        return False
+
+    def parts(self) -> tuple["Atom", ...]:
+        """The smallest requests that this one consists of: what is read and written at once is read, and written.
+
+        Whoever may do all of them may do this, and whoever is forbidden one of them may not.
+        """
+        return (self,)
+
+    @property
     @abstractmethod
     def text(self) -> str:
         """The canonical string: what a manifest would say. It reads back as an equal atom."""

@@ -34,8 +34,8 @@ from desk.bus.subjects import SubjectError, check_subject
 from desk.bus.types.base import InvalidValue, describe
 from desk.capabilities.broker import Broker
 from desk.capabilities.codes import Answerable, CapabilityError, Code
-from desk.capabilities.grants import Grants
 from desk.capabilities.message_atoms import BusAtom, CallAtom
+from desk.capabilities.provider import Member, Use
 from desk.capabilities.syntax import PermissionSyntaxError
 from desk.traces.log_rate import LogRate
 
@@ -85,22 +85,32 @@ _REFUSALS = (1.0, 10)
 class Facet:
     """One extension's way out."""
 
-    def __init__(self, bus: Bus, broker: Broker, grants: Grants) -> None:
+    def __init__(self, bus: Bus, broker: Broker, member: Member) -> None:
         self._bus = bus
         self._broker = broker
         self._refusals = LogRate(*_REFUSALS)
         self._spent = 0.0
-        self.grants = grants
+        self.member = member
+        broker.join(member)
+
+    def forget(self) -> None:
+        """The guest has lost its memory, and with it the handles of what it had open."""
+        self.member.resources.close_all()
+
+    def close(self) -> None:
+        """The extension is gone: it has no rights, and nothing open. Idempotent."""
+        self._broker.leave(self.member)
 
     async def request(self, subject: bytes, payload: bytes, origin: Origin) -> bytes:
         """Carry out what the guest `origin.sender` asks for, and return its answer. Raises nothing but cancellation."""
+        use = Use(self.member, origin)
         try:
             name = _subject(subject)
             kind, _, rest = name.partition(".")
             if kind == "cap":
-                result = await self._broker.perform(rest, self._read(payload), self.grants, origin)
+                result = await self._broker.perform(rest, self._read(payload), use)
             elif kind == "ext":
-                result = await self._call(name, rest, payload, origin)
+                result = await self._call(name, rest, payload, use)
             else:
                 raise CapabilityError(
                     Code.UNKNOWN, f"nobody answers {name}; a guest may ask cap.CAPABILITY and ext.EXTENSION.EXPORT"
@@ -111,16 +121,19 @@ class Facet:
             log.exception("a request of %s to %r failed in the host", origin.sender, subject)
             return answer_error(Code.INTERNAL, "the host failed; its log says more")
         try:
-            return answer_ok(result)
+            answer = answer_ok(result)
+            use.charge(len(payload) + len(answer))
+            return answer
         except CodecError as error:
             if kind == "ext":  # legal there, but not inside of an answer
                 return answer_error(Code.TOO_LARGE, f"the result of {name} does not fit into an answer: {error}")
             log.exception("a request of %s to %r was answered with what cannot be sent", origin.sender, subject)
             return answer_error(Code.INTERNAL, "the host failed; its log says more")
 
-    async def _call(self, subject: str, target: str, payload: bytes, origin: Origin) -> object:
+    async def _call(self, subject: str, target: str, payload: bytes, use: Use) -> object:
         extension, _, export = target.partition(".")
-        self._broker.authorise(CallAtom.to(extension, export), self.grants, origin, "call")
+        origin = use.origin
+        await self._broker.authorise(CallAtom.to(extension, export), use, "call")
         if extension in origin.chain:
             waiting = " -> ".join(origin.chain)
             raise WouldDeadlock(f"{extension} is waiting for this very call ({waiting} -> {extension})")
@@ -133,10 +146,11 @@ class Facet:
         """Publish for the guest; returns the number of receivers, or a negated code. Raises nothing but cancellation."""
         try:
             name = _subject(subject)
-            self._broker.authorise(BusAtom.publish(name), self.grants, origin, "publish")
-            self._read(
-                payload, event=name
-            )  # nothing outside the profile gets onto the bus, nor what is declared otherwise
+            use = Use(self.member, origin)
+            await self._broker.authorise(BusAtom.publish(name), use, "publish")
+            # Nothing outside the profile gets onto the bus, nor what is declared otherwise.
+            self._read(payload, event=name)
+            use.charge(len(payload))
             # Nobody waits for an event: the chain of callers and their deadline end here.
             onward = Origin(origin.sender, (), origin.hops, origin.traceparent)
             return await self._bus.publish_encoded(name, payload, origin=onward)

@@ -8,6 +8,7 @@ A denial is read by two people with different means of ending it, so it says whi
 the line to add. The line is made from the parsed request, escaped to ASCII: it cannot read other than it works.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -31,20 +32,27 @@ class Decision:
     """The request."""
     by: Atom | None
     """The grant that allows it, or None."""
-    missing: Literal["request", "grant"] | None
+    missing: Literal["request", "grant", "principal"] | None
     """What a denial lacks: the manifest's request (the operator may not have granted it, either), or the grant."""
     explanation: str
     """One line for people, in printable ASCII."""
     fix: str
     """What to add to the manifest's or the operator's `permissions` to allow it; empty if it is allowed."""
 
+    def spend(self) -> None:
+        """Count one use of it, for grants that allow only so many."""
 
-@dataclass(frozen=True, slots=True)
+    def charge(self, size: int) -> None:
+        """Count `size` bytes that went either way because of it."""
+
+
+@dataclass(slots=True, eq=False)
 class Grants:
-    """What was asked for and what was given. Immutable; remembers recent decisions."""
+    """What was asked for and what was given. Remembers recent decisions."""
 
     requested: PermissionSet
     granted: PermissionSet
+    on_change: Callable[[], None] | None = field(default=None, init=False)
     _decided: dict[Atom, Decision] = field(init=False, repr=False, compare=False, default_factory=dict[Atom, Decision])
 
     def decide(self, atom: Atom) -> Decision:

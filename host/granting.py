@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from desk.actors.manifest import Manifest
-from desk.bus.envelope import Origin
 from desk.capabilities.broker import Broker
 from desk.capabilities.codes import PermissionDenied
-from desk.capabilities.grants import Grants
 from desk.capabilities.message_atoms import BusAtom
 from desk.capabilities.permissions import PermissionSet
+from desk.capabilities.provider import Use
 
 Permissions = Mapping[str, str | Sequence[str]]
 """Permissions by section, in the manifest's grammar: `{"network": ["api.weather.com:80"], "bus": ["publish:weather.*"]}`."""
@@ -39,15 +38,13 @@ def useless(manifest: Manifest, granted: PermissionSet) -> tuple[str, ...]:
     )
 
 
-def heard(
-    manifest: Manifest, broker: Broker, grants: Grants, origin: Origin
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+async def heard(manifest: Manifest, broker: Broker, use: Use) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The patterns that the extension may listen to, and a notice for each that it asks for without a grant. Audited."""
     allowed: list[str] = []
     notices: list[str] = []
     for pattern in manifest.subscribes:
         try:
-            broker.authorise(BusAtom.subscribe(pattern), grants, origin, "subscribe")
+            await broker.authorise(BusAtom.subscribe(pattern), use, "subscribe")
             allowed.append(pattern)
         except PermissionDenied as denial:
             notices.append(f"does not listen to {pattern}: {denial}")

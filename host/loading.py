@@ -40,6 +40,7 @@ from desk.capabilities.facet import Facet
 from desk.capabilities.grants import Grants
 from desk.capabilities.message_atoms import BusAtom
 from desk.capabilities.permissions import PermissionSet
+from desk.capabilities.provider import Member, Use
 from desk.host.engines import IMPORTS, Engines
 from desk.host.errors import AlreadyLoaded, HostNotOpen
 from desk.host.files import read_extension
@@ -180,7 +181,8 @@ class Loader:
         with self._tracing.span(names.LOAD, name) as span:
             with self._tracing.span(names.COMPILE, name, parent=span.traceparent):
                 program = await self._compiler.program(engine, name, module.wasm, module.digest)
-            facet = Facet(self._bus, self._broker, Grants(manifest.requested, granted))
+            member = Member(name, Grants(manifest.requested, granted))
+            facet = Facet(self._bus, self._broker, member)
             runner = Runner(
                 name,
                 program,
@@ -193,11 +195,11 @@ class Loader:
                 capacity=self._capacity,
             )
             cell = Cell(manifest, runner, limits, self._bus, self._tracing)
-            origin = Origin(name, (), 0, span.traceparent)
-            patterns, unheard = heard(manifest, self._broker, facet.grants, origin)
+            use = Use(member, Origin(name, (), 0, span.traceparent))
+            patterns, unheard = await heard(manifest, self._broker, use)
             await self._bus.pace.breathe()
             try:
-                subjects = [each for each in manifest.publishes if facet.grants.decide(BusAtom.publish(each)).allowed]
+                subjects = [each for each in manifest.publishes if member.grants.decide(BusAtom.publish(each)).allowed]
                 unheard += await cell.start(span, patterns, subjects)
                 if self._closed:  # and it was not cancelled, since it did not have to wait
                     raise _closed_meanwhile(name)

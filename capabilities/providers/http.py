@@ -21,6 +21,7 @@ from desk.bus.types import Type, parse_type
 from desk.capabilities.addresses import AddressMap
 from desk.capabilities.codes import CapabilityError, Code
 from desk.capabilities.network_atoms import NetworkAtom
+from desk.capabilities.provider import Use
 from desk.capabilities.providers.connection import GuestConnections, Resolver, system_resolver
 from desk.capabilities.providers.http_request import HttpRequest, check_header_limits, parse_request
 from desk.capabilities.syntax import shown
@@ -58,17 +59,19 @@ class HttpProvider:
         self._connect_timeout = connect_timeout
         self._time_limit = time_limit
 
-    def needs(self, request: object) -> NetworkAtom:
+    def needs(self, request: object, use: Use) -> tuple[NetworkAtom]:
         """The permission to connect to the URL's host and port. Raises `CapabilityError`."""
-        return parse_request(request, self._max_request_body).atom
+        del use
+        return (parse_request(request, self._max_request_body).atom,)
 
-    async def perform(self, request: object) -> dict[str, object]:
+    async def perform(self, request: object, use: Use) -> dict[str, object]:
         """Send the request and return the answer's record.
 
         Raises `CapabilityError`: `INVALID` for a bad request; `TOO_LARGE` for a body or headers over a limit, either
         way; `DENIED` for a name without a public address; `UNAVAILABLE` if the server cannot be reached, is not
         trusted, or breaks the protocol; `DEADLINE` if it is too slow.
         """
+        del use
         wanted = parse_request(request, self._max_request_body)
         try:
             with anyio.fail_after(self._time_limit):

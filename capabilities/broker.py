@@ -91,9 +91,8 @@ class Broker:
         `what` names the capability in the trace: `network.http`, `publish`, `call`.
         """
         decision = self._decide(atom, use)
-        if not decision.allowed and decision.missing == "grant" and self._ask is not None:
-            if await self._ask(use.member, decision):
-                decision = self._decide(atom, use)
+        if decision.missing == "grant" and self._ask is not None and await self._ask(use.member, decision):
+            decision = self._decide(atom, use)
         with self._tracing.span(names.DECIDE, what, parent=use.origin.traceparent) as span:
             span.set(names.EXTENSION, use.extension)
             span.set(names.ALLOWED, decision.allowed)

@@ -4,7 +4,7 @@ Handles mean something in this table only, and are never used twice: the number 
 guess is `unknown`. Each resource remembers the permissions that it was opened under, and is closed when one of them is gone: by a
 revoke, the end of a lease, or because somebody on whose behalf it was opened has lost it.
 
-A resource outlives calls and a reload of the code. It does not outlive its instance: a guest that traps has forgotten its handles.
+A resource outlives calls and a reload of the code, but not its instance: a guest that traps has forgotten its handles.
 """
 
 import itertools

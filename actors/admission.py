@@ -24,6 +24,7 @@ from desk.actors.wasm_bytes import WasmFormatError
 from desk.actors.wasm_summary import PAGE, FuncType, Import, ModuleSummary, SpaceType
 from desk.bus.ron.text import shown
 from desk.bus.types import Signature
+from desk.capabilities.vocabulary import STANDARD, Vocabulary
 
 ImportTable: TypeAlias = Mapping[tuple[str, str], tuple[tuple[str, ...], tuple[str, ...]]]
 """What a module may import: module and name of each function, and its parameters and results in wasm's types."""
@@ -109,8 +110,12 @@ def admit(
     imports: ImportTable,
     limits: Limits | None = None,
     max_size: int = MAX_WASM,
+    vocabulary: Vocabulary = STANDARD,
 ) -> Admission:
-    """Decide about a module. `imports` is what the host offers, `limits` the operator's caps. Raises nothing."""
+    """Decide about a module. `imports` is what the host offers, `limits` the operator's caps. Raises nothing.
+
+    `vocabulary` is what a manifest inside the module may ask for, as in `parse_manifest`.
+    """
     unreadable = _unreadable(wasm, max_size)
     if unreadable:
         return Admission(manifest, (unreadable,), manifest.notices if manifest else (), None)
@@ -119,7 +124,7 @@ def admit(
     except WasmFormatError as error:
         reason = f"not a well-formed module: {error}"
         return Admission(manifest, (reason,), manifest.notices if manifest else (), None)
-    manifest, against, name = _choose_manifest(wasm, module, manifest)
+    manifest, against, name = _choose_manifest(wasm, module, manifest, vocabulary)
     caps = limits or Limits()
     asked: Mapping[str, int] = manifest.limits if manifest else {}
     allowed = caps.narrowed(asked) if asked else caps
@@ -147,7 +152,7 @@ def _unreadable(wasm: bytes, max_size: int) -> str | None:
 
 
 def _choose_manifest(
-    wasm: bytes, module: ModuleSummary, given: Manifest | None
+    wasm: bytes, module: ModuleSummary, given: Manifest | None, vocabulary: Vocabulary
 ) -> tuple[Manifest | None, list[str], str]:
     """The manifest that counts, what speaks against it, and the extension's name as far as it is known."""
     sections = module.custom_named(MANIFEST_SECTION)
@@ -157,7 +162,7 @@ def _choose_manifest(
     if not sections:
         return given, [] if given else [_NO_MANIFEST], name
     try:
-        embedded = parse_manifest(sections[0].contents(wasm))
+        embedded = parse_manifest(sections[0].contents(wasm), vocabulary)
     except ManifestError as error:
         field = f"{error.field}: " if error.field else ""
         place = f"line {error.line}, column {error.column}"

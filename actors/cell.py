@@ -189,7 +189,9 @@ class Cell:
         turn = Turn(
             self.name, envelope.origin, envelope.deadline, traceparent, span, self._limits, seeded, False, as_self
         )
-        return self._runner.begin(export, signature, arguments, turn, lambda: turn.describe(envelope))
+        return self._runner.begin(
+            export, signature, arguments, turn, lambda: turn.describe(envelope, self._runner.config)
+        )
 
     # -- how a message ends
 

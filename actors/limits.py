@@ -37,6 +37,8 @@ QUANTITY: Mapping[str, Quantity] = {
     "log_rate": "count",
     "mailbox": "count",
     "mailbox_bytes": "bytes",
+    "resources": "count",
+    "storage": "bytes",
 }
 """What each of `Limits` is a number of."""
 
@@ -106,6 +108,13 @@ class Limits:
 
     mailbox_bytes: int = 16 * MIB
     """Bytes of payload waiting for the actor; then publishers wait. A message larger than all of it waits until it is alone."""
+
+    resources: int = 64
+    """What is open at one time: connections, listeners, watches. One more is refused with the code `overloaded`; nothing that is
+    open is closed for it."""
+
+    storage: int = 64 * MIB
+    """What it may keep: below its own roots, and as its state, so much each. Writing more is refused (`overloaded`)."""
 
     def __post_init__(self) -> None:
         for each in fields(self):

@@ -8,11 +8,14 @@
             "render": (params: [i32, i32], ret: i32),
             "on_observed": (params: [reading]),
             "on_tick": (),
+            "locate": (params: [string], ret: reading, as_self: true),
         },
         subscribes: {"weather.observed": "on_observed"},
         timers: {"on_tick": "every 5m"},
         publishes: {"weather.record": reading},
         permissions: {network: ["api.weather.com"], filesystem: ["read:/var/cache/weather"]},
+        reasons: {network: "to fetch the forecast"},
+        config: {"city": (type: string, default: "Seattle"), "api_key": (type: string, secret: true)},
         limits: {memory: "16MiB", wall_ms: 500},
         profile: "image",
     )
@@ -21,30 +24,36 @@
 may be named: `(width: i32, height: i32)`) and gives `ret`, or nothing; `types` gives names to types that stand in several
 places. Listening is a pattern of subjects and the export that takes the events, publishing a subject and the type of its
 events; both ask for the permission to do so, it need not be said twice. A timer is an export that is called every so often.
-Limits can only be lowered. The profile is `small`, or `image` for guests with megabytes of initial data, or `deterministic`
-for those that do the same in every run; the operator may choose another.
+
+What an extension does while it is called, it does on behalf of its caller, too, and both need the permission; an export that is
+`as_self` answers for it alone. Reasons are for the person who decides about permissions, `config` is what whoever runs the
+extension may set. Limits can only be lowered. The profile is `small`, or `image` for guests with megabytes of initial data, or
+`deterministic` for those that do the same in every run; the operator may choose another.
 
 A manifest is an attack until proven otherwise: its size, depth and every number in it are bounded, and what is not known
 is an error, because an author who wrote it meant something by it. What is known, but not acted upon yet, is listed in
-`Manifest.notices`. See `manifest_fields` for each field, `manifest_types` for those with types, and `manifest_handlers` for
-events and timers.
+`Manifest.notices`. See `manifest_fields` for each field, `manifest_types` and `manifest_config` for those with types,
+`manifest_handlers` for events and timers, and `manifest_reasons`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Never
 
 from desk.actors.engine.profiles import SMALL
+from desk.actors.manifest_config import MISSING, Setting
 from desk.actors.manifest_fields import API_VERSIONS, KNOWN, NOT_YET, ManifestFields, read_fields
 from desk.actors.manifest_handlers import check_handlers
 from desk.actors.manifest_place import ManifestError, Place
+from desk.actors.manifest_reasons import canonical_reasons, reason_for
 from desk.actors.manifest_types import check_patterns
 from desk.bus import ron
 from desk.bus.mailbox import Overflow
 from desk.bus.ron.text import shown
 from desk.bus.types import Named, Signature, Type
 from desk.capabilities.permissions import Atom, BusAtom, PermissionSet
+from desk.capabilities.vocabulary import STANDARD, Vocabulary
 
 __all__ = ["API_VERSIONS", "MANIFEST_LIMITS", "Manifest", "ManifestError", "parse_fragment", "parse_manifest"]
 
@@ -72,6 +81,8 @@ class Manifest:
     """Exports that act with the extension's own rights alone, whoever calls them."""
     permissions: PermissionSet = _NOTHING
     """What `permissions` says, as written."""
+    reasons: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    """Section, or canonical text of a permission, to why it is asked for; see `reason`."""
     subscribes: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     """Pattern of subjects to the export that takes the events."""
     overflow: Mapping[str, Overflow] = field(default_factory=lambda: _EMPTY)
@@ -80,6 +91,8 @@ class Manifest:
     """Export to the seconds between two calls of it."""
     publishes: Mapping[str, Type] = field(default_factory=lambda: _EMPTY)
     """Subject to the type of its events."""
+    config: Mapping[str, Setting] = field(default_factory=lambda: _EMPTY)
+    """What whoever runs it may set, by name; `manifest_config.settings` has the values."""
     limits: Mapping[str, int] = field(default_factory=lambda: _EMPTY)
     """Keys of `Limits`, in its units."""
     profile: str = SMALL.name
@@ -94,8 +107,11 @@ class Manifest:
         implied: list[Atom] = [BusAtom.subscribe(pattern) for pattern in self.subscribes]
         implied += [BusAtom.publish(subject) for subject in self.publishes]
         mine = self.permissions
-        requested = PermissionSet((*mine.atoms, *implied), mine.later) if implied else mine
-        object.__setattr__(self, "requested", requested)
+        object.__setattr__(self, "requested", PermissionSet((*mine.atoms, *implied)) if implied else mine)
+
+    def reason(self, atom: Atom) -> str:
+        """Why it asks for `atom`, in the words of its author; empty if the manifest does not say."""
+        return reason_for(atom, self.reasons, self.requested)
 
     def to_dict(self) -> dict[str, object]:
         """The manifest as JSON has a form for it: types in the manifest's syntax, permissions in canonical form."""
@@ -104,6 +120,7 @@ class Manifest:
                 "params": [str(param) for param in signature.params],
                 "names": None if signature.names is None else list(signature.names),
                 "ret": None if signature.result is None else str(signature.result),
+                "as_self": name in self.as_self,
             }
             for name, signature in self.exports.items()
         }
@@ -118,6 +135,8 @@ class Manifest:
             "exports": exports,
             "permissions": _texts(self.permissions),
             "requested": _texts(self.requested),
+            "reasons": dict(self.reasons),
+            "config": {name: _setting(each) for name, each in self.config.items()},
             "subscribes": dict(self.subscribes),
             "overflow": {pattern: policy.value for pattern, policy in self.overflow.items()},
             "timers": dict(self.timers),
@@ -129,6 +148,15 @@ class Manifest:
         }
 
 
+def _setting(setting: Setting) -> dict[str, object]:
+    return {
+        "type": str(setting.type),
+        "default": None if setting.default is MISSING else ron.dump(ron.of(setting.default)),
+        "secret": setting.secret,
+        "help": setting.help,
+    }
+
+
 def _texts(permissions: PermissionSet) -> dict[str, list[str]]:
     texts: dict[str, list[str]] = {}
     for atom in permissions:
@@ -136,8 +164,11 @@ def _texts(permissions: PermissionSet) -> dict[str, list[str]]:
     return texts
 
 
-def parse_manifest(source: str | bytes) -> Manifest:
-    """Read a whole manifest, as text or as the bytes of its file; raise `ManifestError`."""
+def parse_manifest(source: str | bytes, vocabulary: Vocabulary = STANDARD) -> Manifest:
+    """Read a whole manifest, as text or as the bytes of its file; raise `ManifestError`.
+
+    `vocabulary` has the sections that its permissions may have: those of `desk`, and of the app's own capabilities.
+    """
     root = _read(source)
     place = Place(root)
     name = root.name if isinstance(root, (ron.Struct, ron.Tuple)) else None
@@ -146,16 +177,19 @@ def parse_manifest(source: str | bytes) -> Manifest:
     fields = place.fields(f"{_ROOT}(name: ..., api_version: ..., ...)", KNOWN)
     if "string" in root.text:  # or else there are no patterns; it is a walk over all of it
         check_patterns(place)
-    values = read_fields(fields)
+    values = read_fields(fields, vocabulary)
     for required in _REQUIRED:
         if required not in values:
             raise place.error(f"the field `{required}` is missing; expected {_example(required)}")
     manifest = Manifest(**values, notices=_notices(fields, values))
     check_handlers(manifest.exports, manifest.subscribes, manifest.timers, fields)
-    return manifest
+    if not manifest.reasons:
+        return manifest
+    reasons = canonical_reasons(fields["reasons"], manifest.reasons, manifest.requested, vocabulary)
+    return replace(manifest, reasons=reasons)
 
 
-def parse_fragment(text: str) -> ManifestFields:
+def parse_fragment(text: str, vocabulary: Vocabulary = STANDARD) -> ManifestFields:
     """Read some fields of a manifest without the struct around them, as in `permissions: {gpu: "limited:webgl1"}`.
 
     For texts that hold a part of what a manifest may: a snippet of documentation, an operator's grants, a line that an
@@ -165,7 +199,7 @@ def parse_fragment(text: str) -> ManifestFields:
         struct = ron.parse_fields(text, limits=MANIFEST_LIMITS)
     except ron.RonError as error:
         raise _of_ron(error) from None
-    return read_fields(Place(struct).fields("fields", KNOWN))
+    return read_fields(Place(struct).fields("fields", KNOWN), vocabulary)
 
 
 def _read(source: str | bytes) -> ron.Node:
@@ -193,10 +227,6 @@ def _notices(fields: Mapping[str, Place], values: ManifestFields) -> tuple[str, 
             unserved.setdefault(atom.section, []).append(shown(atom.text))
     return (
         *(f"`{name}` is accepted, but nothing acts on it yet" for name in fields if name in NOT_YET),
-        *(
-            f"`permissions.{name}` is accepted, but nothing acts on it yet: it permits nothing"
-            for name in permissions.later
-        ),
         *(
             f"`permissions.{section}` is accepted with {_few(texts)}, but nothing acts on that yet: it permits nothing"
             for section, texts in unserved.items()

@@ -1,39 +1,39 @@
 """What may stand in each field of a manifest: one reader a field, joined by `read_fields` at the end.
 
-A reader is handed the field's place and returns the checked value. Those of fields with types are in `manifest_types`, those
-of events and timers in `manifest_handlers`. Everything is bounded, and nothing is ignored: what is known but not acted upon
-yet is named in `NOT_YET`, everything else is an error.
+A reader is handed the field's place and returns the checked value. Those of fields with types are in `manifest_types` and
+`manifest_config`, those of events and timers in `manifest_handlers`, that of `reasons` in `manifest_reasons`. Everything is
+bounded, and nothing is ignored: what is known but not acted upon yet is named in `NOT_YET`, everything else is an error.
 """
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TypedDict, cast
 
 from desk.actors.engine.profiles import PROFILES
 from desk.actors.limits import MIB, QUANTITY, Quantity
+from desk.actors.manifest_config import Setting, read_config
 from desk.actors.manifest_handlers import read_subscribes, read_timers
 from desk.actors.manifest_place import EXTENSION_NAME, Place
+from desk.actors.manifest_reasons import read_reasons
 from desk.actors.manifest_types import read_exports, read_named_types, read_publishes
 from desk.bus import ron
 from desk.bus.mailbox import Overflow
 from desk.bus.ron.text import shown
 from desk.bus.types import Signature, Type
-from desk.capabilities.permissions import LATER, SECTIONS, PermissionSet, PermissionSyntaxError
+from desk.capabilities.permissions import PermissionSet, PermissionSyntaxError
+from desk.capabilities.vocabulary import Vocabulary
 
 API_VERSIONS = ("0.1",)
 """The guest ABIs that this host speaks."""
 
-NOT_YET = ("config", "reasons", "hot_reload")
+NOT_YET = ("hot_reload",)
 """Fields that are accepted, but that nothing acts on yet: `Manifest.notices` says so."""
 
 MAX_DESCRIPTION = 1_000
 
 _NUMBER = r"(?:0|[1-9][0-9]{0,8})"
 _VERSION = re.compile(rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-[0-9A-Za-z.-]{{1,64}})?")
-_REFUSED_IN_TEXT = frozenset({"Cc", "Cs", "Zl", "Zp"})
-_BIDI = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 
 _QUANTITY = re.compile(r"([1-9][0-9]{0,11}) ?([A-Za-z]{1,3})")
 _UNITS: Mapping[Quantity, tuple[str, Mapping[str, int], int]] = {
@@ -45,19 +45,22 @@ _UNITS: Mapping[Quantity, tuple[str, Mapping[str, int], int]] = {
 
 
 class ManifestFields(TypedDict, total=False):
-    """The fields that a text has, read. Those of `NOT_YET` are left out, but for `hot_reload`."""
+    """The fields that a text has, read."""
 
     name: str
     api_version: str
     version: str
     description: str
     exports: Mapping[str, Signature]
+    as_self: frozenset[str]
     permissions: PermissionSet
+    reasons: Mapping[str, str]
     types: Mapping[str, Type]
     subscribes: Mapping[str, str]
     overflow: Mapping[str, Overflow]
     publishes: Mapping[str, Type]
     timers: Mapping[str, float]
+    config: Mapping[str, Setting]
     limits: Mapping[str, int]
     profile: str
     hot_reload: bool
@@ -86,30 +89,25 @@ def _read_version(place: Place) -> str:
 
 
 def _read_description(place: Place) -> str:
-    text = place.string("a text", MAX_DESCRIPTION)
-    if text.isprintable():  # nearly always; nothing that is refused is
-        return text
-    for character in text:
-        refused = unicodedata.category(character) in _REFUSED_IN_TEXT or unicodedata.bidirectional(character) in _BIDI
-        if refused and character != "\n":
-            raise place.error(f"expected a text without control characters, found {shown(character)}")
-    return text
+    return place.text(MAX_DESCRIPTION)
 
 
-def _read_permissions(place: Place) -> PermissionSet:
-    known = sorted(SECTIONS | LATER)
+def _read_permissions(place: Place, vocabulary: Vocabulary) -> PermissionSet:
+    known = sorted(vocabulary)
     sections: dict[str, str | list[str]] = {}
     places: dict[tuple[str | None, str | None], Place] = {}
     for section, key, value in place.entries('a map, as in {network: ["api.weather.com"]}', len(known) + 1):
         if section not in known:
             raise key.unknown("permission section", section, known)
         places[section, None] = value
-        if isinstance(value.node, ron.Str) and section in LATER:  # a level, as in gpu: "limited"
+        if isinstance(value.node, ron.Str) and section in vocabulary.levels:
             sections[section] = value.node.value
             places[section, value.node.value] = value
             continue
         expected = (
-            f'a list of strings, as in {section}: ["..."]' if section in SECTIONS else "a list of strings, or a string"
+            "a level, or a list of them"
+            if section in vocabulary.levels
+            else f'a list of strings, as in {section}: ["..."]'
         )
         texts: list[str] = []
         for item in value.items(expected, 1_000):
@@ -117,7 +115,7 @@ def _read_permissions(place: Place) -> PermissionSet:
             places[section, texts[-1]] = item
         sections[section] = texts
     try:
-        return PermissionSet.parse(sections)
+        return PermissionSet.parse(sections, vocabulary)
     except PermissionSyntaxError as error:
         where = places.get((error.section, error.text)) or places.get((error.section, None)) or place
         hint = "" if error.nearest is None else f"; did you mean `{error.nearest}`?"
@@ -161,33 +159,37 @@ _READERS: Mapping[str, Callable[[Place], object]] = {
     "api_version": _read_api_version,
     "version": _read_version,
     "description": _read_description,
-    "permissions": _read_permissions,
+    "reasons": read_reasons,
     "timers": read_timers,
     "limits": _read_limits,
     "profile": _read_profile,
     "hot_reload": Place.boolean,
 }
 _READERS_OF_TYPES: Mapping[str, Callable[[Place, Mapping[str, Type]], object]] = {
-    "exports": read_exports,
+    "config": read_config,
     "publishes": read_publishes,
 }
 _NO_TYPES: Mapping[str, Type] = MappingProxyType({})
 
-KNOWN = dict.fromkeys((*_READERS, "types", *_READERS_OF_TYPES, "subscribes", *NOT_YET))
+KNOWN = dict.fromkeys((*_READERS, "types", *_READERS_OF_TYPES, "exports", "subscribes", "permissions"))
 """All fields that a manifest may have, as keys."""
 
 
-def read_fields(fields: Mapping[str, Place]) -> ManifestFields:
+def read_fields(fields: Mapping[str, Place], vocabulary: Vocabulary) -> ManifestFields:
     """Read each of the `fields`, all of them `KNOWN`, by itself. Raises `ManifestError`."""
     types = read_named_types(fields["types"]) if "types" in fields else _NO_TYPES
     values: dict[str, object] = {}
     for name, place in fields.items():
         if name == "types":
             values[name] = types
+        elif name == "exports":
+            values["exports"], values["as_self"] = read_exports(place, types)
         elif name == "subscribes":
             values["subscribes"], values["overflow"] = read_subscribes(place)
+        elif name == "permissions":
+            values["permissions"] = _read_permissions(place, vocabulary)
         elif name in _READERS_OF_TYPES:
             values[name] = _READERS_OF_TYPES[name](place, types)
-        elif name in _READERS:
+        else:
             values[name] = _READERS[name](place)
     return cast("ManifestFields", values)

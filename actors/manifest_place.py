@@ -7,6 +7,7 @@ of the known ones, the nearest known one is suggested.
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
@@ -18,6 +19,8 @@ from desk.bus.ron.text import Pos, excerpt, shown
 EXTENSION_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+_REFUSED_IN_TEXT = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_BIDI = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 _LISTED = 16  # known words that an error repeats
 
 
@@ -89,6 +92,26 @@ class Place:
         if len(self.node.value) > longest:
             raise self.error(f"expected at most {longest} characters, found {len(self.node.value)}")
         return self.node.value
+
+    def text(self, longest: int) -> str:
+        """The text for people here, of at most `longest` characters: without control characters but for line feeds."""
+        text = self.string("a text", longest)
+        if text.isprintable():  # nearly always; nothing that is refused is
+            return text
+        for character in text:
+            refused = (
+                unicodedata.category(character) in _REFUSED_IN_TEXT or unicodedata.bidirectional(character) in _BIDI
+            )
+            if refused and character != "\n":
+                raise self.error(f"expected a text without control characters, found {shown(character)}")
+        return text
+
+    def line(self, longest: int) -> str:
+        """The text for people here, in one line."""
+        text = self.text(longest)
+        if "\n" in text:
+            raise self.error("expected one line, found several")
+        return text
 
     def boolean(self) -> bool:
         """The `true` or `false` here."""

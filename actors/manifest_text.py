@@ -1,7 +1,7 @@
 """A manifest written down again: canonical RON, which reads back as an equal manifest.
 
-Exports, subjects and permissions keep the author's order. What the reader of a manifest drops is not there: comments,
-fields that nothing acts on yet, and the levels of permissions that nobody enforces (`gpu: "limited"` is `gpu: []` here).
+Exports, subjects and permissions keep the author's order, and permissions are in their canonical form. What the reader of a
+manifest drops is not there: comments, and sections of permissions without any.
 """
 
 from collections.abc import Mapping
@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from desk.actors.engine.profiles import SMALL
 from desk.actors.limits import QUANTITY
 from desk.actors.manifest import Manifest
+from desk.actors.manifest_config import MISSING, Setting
 from desk.bus import ron
-from desk.bus.types import Named, Signature, Type
+from desk.bus.types import Named, Type
 from desk.capabilities.permissions import PermissionSet
 
 _BYTES = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10}
@@ -26,11 +27,13 @@ def manifest_ron(manifest: Manifest) -> str:
         "version": ron.of(manifest.version) if manifest.version is not None else None,
         "description": ron.of(manifest.description) if manifest.description else None,
         "types": _map({name: _type(_meant(type_)) for name, type_ in manifest.types.items()}),
-        "exports": _map({name: _signature(signature) for name, signature in manifest.exports.items()}),
+        "exports": _map({name: _export(manifest, name) for name in manifest.exports}),
         "subscribes": _map({pattern: _handler(manifest, pattern) for pattern in manifest.subscribes}),
         "timers": _map({name: ron.Str(f"every {_interval(seconds)}") for name, seconds in manifest.timers.items()}),
         "publishes": _map({subject: _type(type_) for subject, type_ in manifest.publishes.items()}),
         "permissions": _names(_permissions(manifest.permissions)),
+        "reasons": _map({name: ron.Str(reason) for name, reason in manifest.reasons.items()}),
+        "config": _map({name: _setting(setting) for name, setting in manifest.config.items()}),
         "limits": _names({name: _limit(name, value) for name, value in manifest.limits.items()}),
         "profile": ron.Str(manifest.profile) if manifest.profile != SMALL.name else None,
         "hot_reload": ron.Bool(manifest.hot_reload) if manifest.hot_reload is not None else None,
@@ -47,12 +50,15 @@ def _type(type_: Type) -> ron.Node:
     return ron.parse(str(type_), limits=_LARGE)
 
 
-def _signature(signature: Signature) -> ron.Node:
+def _export(manifest: Manifest, name: str) -> ron.Node:
+    signature = manifest.exports[name]
     types = tuple([_type(param) for param in signature.params])
     named = dict(zip(signature.names, types, strict=True)) if signature.names else {}
     fields: dict[str, ron.Node] = {"params": _struct(named) if named else ron.List(types)}
     if signature.result is not None:
         fields["ret"] = _type(signature.result)
+    if name in manifest.as_self:
+        fields["as_self"] = ron.Bool(value=True)
     return _struct(fields)
 
 
@@ -63,11 +69,22 @@ def _handler(manifest: Manifest, pattern: str) -> ron.Node:
     return _struct({"export": export, "overflow": ron.Ident(manifest.overflow[pattern].value)})
 
 
+def _setting(setting: Setting) -> ron.Node:
+    fields = {"type": _type(setting.type)}
+    if setting.default is not MISSING:
+        fields["default"] = ron.of(setting.default)
+    if setting.secret:
+        fields["secret"] = ron.Bool(value=True)
+    if setting.help:
+        fields["help"] = ron.Str(setting.help)
+    return _struct(fields)
+
+
 def _permissions(permissions: PermissionSet) -> Mapping[str, ron.Node]:
     sections: dict[str, list[object]] = {}
     for atom in permissions:
         sections.setdefault(atom.section, []).append(atom.text)
-    return {name: ron.of(sections.get(name, [])) for name in (*sections, *permissions.later)}
+    return {name: ron.of(texts) for name, texts in sections.items()}
 
 
 def _limit(name: str, value: int) -> ron.Node:

@@ -28,6 +28,7 @@ MAX_SUBJECTS = 64
 """In `publishes`, and patterns in `subscribes`."""
 
 _EXPORT = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_EXPORT_FIELDS = ("params", "ret", "as_self")
 _PARAM = re.compile(r"[a-z_][a-z0-9_]{0,63}")
 _RESERVED_EXPORTS = frozenset({"memory"})
 _RESERVED_PREFIX = "desk_"  # hooks: those of today, and of later versions of the ABI
@@ -59,20 +60,23 @@ def read_named_types(place: Place) -> Mapping[str, Type]:
         raise (around[-1] if around else place).error(error.message, pos) from None
 
 
-def read_exports(place: Place, types: Mapping[str, Type]) -> Mapping[str, Signature]:
-    """The field `exports`: what each takes and gives."""
+def read_exports(place: Place, types: Mapping[str, Type]) -> tuple[Mapping[str, Signature], frozenset[str]]:
+    """The field `exports`: what each takes and gives; and those that act with the extension's own rights alone."""
     exports: dict[str, Signature] = {}
+    as_self: set[str] = set()
     for name, key, value in place.entries('a map, as in {"render": (params: [i32, i32], ret: i32)}', MAX_EXPORTS):
         if _EXPORT.fullmatch(name) is None:
             raise key.error("expected an export name: 1 to 64 of a-z 0-9 _ -, a letter first")
         if name in _RESERVED_EXPORTS or name.startswith(_RESERVED_PREFIX):
             raise key.error(f"{shown(name)} is reserved: memory and the hooks ({_RESERVED_PREFIX}...) are not declared")
-        exports[name] = _read_signature(value, types)
-    return MappingProxyType(exports)
+        fields = value.fields("an entry, as in (params: [i32], ret: i32)", _EXPORT_FIELDS)
+        exports[name] = _read_signature(fields, types)
+        if "as_self" in fields and fields["as_self"].boolean():
+            as_self.add(name)
+    return MappingProxyType(exports), frozenset(as_self)
 
 
-def _read_signature(place: Place, types: Mapping[str, Type]) -> Signature:
-    fields = place.fields("an entry, as in (params: [i32], ret: i32)", ("params", "ret"))
+def _read_signature(fields: Mapping[str, Place], types: Mapping[str, Type]) -> Signature:
     params: tuple[Type, ...] = ()
     names: tuple[str, ...] | None = None
     if (given := fields.get("params")) is not None:
@@ -81,8 +85,8 @@ def _read_signature(place: Place, types: Mapping[str, Type]) -> Signature:
             names, places = tuple(named), list(named.values())
         else:
             places = given.items("a list of types, as in [i32, json], or named ones, as in (width: i32)", MAX_PARAMS)
-        params = tuple([_read_type(param, types) for param in places])
-    result = _read_type(fields["ret"], types) if "ret" in fields else None
+        params = tuple([read_type(param, types) for param in places])
+    result = read_type(fields["ret"], types) if "ret" in fields else None
     return Signature(params, names, result)
 
 
@@ -106,14 +110,15 @@ def read_publishes(place: Place, types: Mapping[str, Type]) -> Mapping[str, Type
             raise key.error(str(error)) from None
         if is_reserved(text):
             raise key.error(f"only the host publishes there; expected a first word other than {_RESERVED_WORDS}")
-        publishes[text] = _read_type(value, types)
+        publishes[text] = read_type(value, types)
         size += publishes[text].size
         if size > MAX_TYPE_SIZE:
             raise value.error(f"expected types that consist of at most {MAX_TYPE_SIZE:,} in all, found more")
     return MappingProxyType(publishes)
 
 
-def _read_type(place: Place, types: Mapping[str, Type]) -> Type:
+def read_type(place: Place, types: Mapping[str, Type]) -> Type:
+    """The type that stands at `place`."""
     try:
         return parse_type(place.node, types)
     except TypeSyntaxError as error:

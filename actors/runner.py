@@ -35,6 +35,7 @@ from desk.bus.ron.text import printable
 from desk.bus.types import Signature
 from desk.capabilities.codes import Code
 from desk.capabilities.facet import Facet, answer_error
+from desk.capabilities.secrets import public, redactor
 from desk.traces import names
 from desk.traces.tracing import Span, Tracing
 
@@ -81,6 +82,10 @@ class Runner:
         """What all calls have used so far that came to an end, well or not; 0 where the profile does not count it."""
         self.log = logging.getLogger(f"desk.ext.{name}")
         self.profile = program.profile
+        self.config = public(facet.member.config)
+        """The settings that the guest is told with each message: those that are not secret."""
+        self.redact = redactor(facet.member.config)
+        """Takes the secret ones out of a text."""
         self._program = program
         self._engine = engine
         self._tracing = tracing
@@ -222,6 +227,9 @@ class Call:
         """The checked result of a call that is over."""
         if self._guest.has_lines:
             self._write_log()
+        if self._guest.failure is not None:
+            code, message = self._guest.failure
+            self._guest.failure = code, self._runner.redact(message)
         try:
             result = judge(self._guest, self._signature, self._instance.result())
         except ExtensionError as error:
@@ -277,7 +285,8 @@ class Call:
 
     def _write_log(self, *, over: bool = True) -> None:
         """What the guest has said so far; when the call is `over`, also what it has not finished or was not let say."""
-        for level, line in self._guest.take_lines(over=over):
+        for level, said in self._guest.take_lines(over=over):
+            line = self._runner.redact(said)
             self._runner.log.log(_LEVELS[level], "%s", printable(line))
             self._logged += 1
             if self._logged <= _SPAN_EVENTS:

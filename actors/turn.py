@@ -1,6 +1,7 @@
 """What one call runs under: what caused it, what it may use, and its span; and what it is told of that."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from desk.actors.engine.budget import Budget
@@ -52,8 +53,8 @@ class Turn:
             principals=(self.name,) if own else (*cause.principals, self.name),
         )
 
-    def describe(self, envelope: Envelope) -> bytes:
-        """What `context()` tells the guest of the message, in CBOR."""
+    def describe(self, envelope: Envelope, config: Mapping[str, object]) -> bytes:
+        """What `context()` tells the guest of the message, and of its settings, in CBOR."""
         left = self.limits.wall_ms if self.seeded else (self.budget.deadline - time.monotonic()) * 1000
         return codec.encode(
             {
@@ -62,6 +63,6 @@ class Turn:
                 "id": envelope.id,
                 "attempt": envelope.attempt,
                 "deadline_ms": max(0, int(left)),
-                "config": {},
+                "config": config,
             }
         )

@@ -104,6 +104,24 @@ class Pattern:
         """Say whether this pattern matches every subject that `other` matches."""
         return (self.endless or not other.endless) and self._fits(other.words)
 
+    def meet(self, other: "Pattern") -> "Pattern | None":
+        """Return the pattern that matches what both match; None if there is no such subject."""
+        short, long = (self, other) if len(self.words) <= len(other.words) else (other, self)
+        if len(short.words) < len(long.words) and not short.endless:
+            return None
+        if long.endless and not short.endless:
+            short, long = long, short  # as many words: what is endless is looked at by its head
+        words: list[str] = list(long.words)
+        for place, word in enumerate(short._head):
+            if words[place] == "*":
+                words[place] = word
+            elif word not in ("*", words[place]):
+                return None
+        try:
+            return Pattern(".".join(words))
+        except SubjectError:  # longer than a subject may be
+            return None
+
     def _fits(self, words: "list[str] | tuple[str, ...]") -> bool:
         # A `**` among `words` is last, and lies beyond our head whenever we are endless ourselves, the only
         # case in which `covers` asks about one: so it is never compared with our `*`.

@@ -88,10 +88,19 @@ def is_public(address: IPAddress) -> bool:
         return not any(address in block for block in _NOT_PUBLIC_V4)
     if address.scope_id is not None:
         return False
-    carried = _carried(address)
-    if carried:
-        return all(is_public(inner) for inner in carried)
+    inside = carried(address)
+    if inside:
+        return all(is_public(inner) for inner in inside)
     return address in _UNICAST_V6 and not any(address in block for block in _NOT_PUBLIC_V6)
+
+
+def carried(address: IPAddress) -> tuple[IPv4Address, ...]:
+    """The IPv4 addresses that are inside of an IPv6 address, to which its packets go in the end; mostly none."""
+    if isinstance(address, IPv4Address):
+        return ()
+    return tuple(
+        IPv4Address((int(address) >> shift & _LOW) ^ mask) for prefix, shift, mask in _CARRIERS if address in prefix
+    )
 
 
 def unmapped(address: IPAddress) -> IPAddress:
@@ -121,12 +130,6 @@ class AddressMap:
         if not isinstance(host, Name):
             return None
         return self._endpoints.get((host.name, port)) or self._endpoints.get((host.name, None))
-
-
-def _carried(address: IPv6Address) -> tuple[IPv4Address, ...]:
-    return tuple(
-        IPv4Address((int(address) >> shift & _LOW) ^ mask) for prefix, shift, mask in _CARRIERS if address in prefix
-    )
 
 
 def _parse_key(key: str) -> tuple[str, int | None]:

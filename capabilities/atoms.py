@@ -33,7 +33,7 @@ class Atom(ABC):
     def parts(self) -> tuple["Atom", ...]:
         """The smallest requests that this one consists of: what is read and written at once is read, and written.
 
-        Whoever may do all of them may do this, and whoever is forbidden one of them may not.
+        Whoever may do all of them may do this, and whoever is forbidden one of them may not. None, if it permits nothing.
         """
         return (self,)
 
@@ -59,6 +59,12 @@ class Atom(ABC):
     def minus(self, others: Iterable["Atom"]) -> Self | None:
         """Return what this permits beyond `others`, as an atom, or None if that is nothing."""
         return None if any(other.covers(self) for other in others) else self
+
+    def meet(self, other: "Atom") -> "Atom | None":
+        """Return what both this and `other` permit, as an atom; None if that is nothing."""
+        if self.covers(other):
+            return other
+        return self if other.covers(self) else None
 
     def __str__(self) -> str:
         """Return section and text for people and logs, escaped to printable ASCII. To store or parse, use `text`."""

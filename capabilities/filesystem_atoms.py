@@ -76,14 +76,23 @@ class FilesystemAtom(Atom):
 
     @property
     def served(self) -> bool:
-        return False
+        return self._root != "@package"
+
+    @property
+    def own(self) -> bool:
+        return self._root in ROOTS
+
+    def parts(self) -> tuple[Atom, ...]:
+        return tuple(replace(self, verbs=frozenset({verb})) for verb in sorted(self.verbs))
 
     @property
     def text(self) -> str:
         return f"{_NAMES[self.verbs]}:{self.path}"
 
     def covers(self, other: Atom) -> bool:
-        return isinstance(other, FilesystemAtom) and other.verbs <= self.verbs and self._reaches(other)
+        if not isinstance(other, FilesystemAtom) or not other.path.startswith(self.path):
+            return False
+        return self._reaches(other) and other.verbs <= self.verbs
 
     def joined(self, others: Iterable[Atom]) -> Self:
         return replace(self, verbs=self.verbs | self._given(others))
@@ -92,8 +101,18 @@ class FilesystemAtom(Atom):
         left = self.verbs - self._given(others)
         return replace(self, verbs=left) if left else None
 
+    def meet(self, other: Atom) -> Atom | None:
+        if not isinstance(other, FilesystemAtom) or not self.verbs & other.verbs:
+            return None
+        inner = other if self._reaches(other) else self
+        return replace(inner, verbs=self.verbs & other.verbs) if other._reaches(inner) else None
+
+    @property
+    def _root(self) -> str:
+        return self.path.partition("/")[0]
+
     def _reaches(self, other: "FilesystemAtom") -> bool:
-        return other.path == self.path or other.path.startswith(f"{self.path}/")
+        return other.path.startswith(self.path) and other.path[len(self.path) : len(self.path) + 1] in ("", "/")
 
     def _given(self, others: Iterable[Atom]) -> frozenset[str]:
         """Return the rights that `others` give on the whole of what this speaks of."""

@@ -67,7 +67,9 @@ class Name:
         """Say whether it reaches every name that `other` reaches; a name never covers an address."""
         if not isinstance(other, Name):
             return False
-        return self == other or (self.below and other.name.endswith(f".{self.name}"))
+        if self.name == other.name:
+            return self.below == other.below
+        return self.below and other.name.endswith(f".{self.name}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,10 @@ class Addresses:
     """One address, or a block of them."""
 
     network: IPv4Network | IPv6Network
+
+    def __hash__(self) -> int:
+        # Not of the numbers: a guest could pick addresses whose hashes are equal.
+        return hash((self.network.network_address.packed, self.network.prefixlen))
 
     @property
     def text(self) -> str:
@@ -96,9 +102,7 @@ class Addresses:
         if not isinstance(other, Addresses):
             return False
         mine, theirs = self.network, other.network
-        if isinstance(mine, IPv4Network):
-            return isinstance(theirs, IPv4Network) and theirs.subnet_of(mine)
-        return isinstance(theirs, IPv6Network) and theirs.subnet_of(mine)
+        return theirs.prefixlen >= mine.prefixlen and theirs.network_address in mine  # False for another version
 
 
 Host = AnyName | Name | Addresses

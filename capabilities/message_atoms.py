@@ -14,7 +14,7 @@ from typing import ClassVar, Literal, Self
 
 from desk.bus.subjects import RESERVED, Pattern, SubjectError, is_reserved
 from desk.capabilities.atoms import Atom
-from desk.capabilities.syntax import PermissionSyntaxError, check_text, shown, unknown_word
+from desk.capabilities.syntax import PermissionSyntaxError, check_text, found, shown, unknown_word
 
 BusVerb = Literal["publish", "subscribe"]
 
@@ -84,6 +84,12 @@ class BusAtom(Atom):
     def near(self, other: Atom) -> bool:
         return isinstance(other, BusAtom) and self.pattern.covers(other.pattern)
 
+    def meet(self, other: Atom) -> Atom | None:
+        if not isinstance(other, BusAtom) or self.verb != other.verb:
+            return None
+        pattern = self.pattern.meet(other.pattern)
+        return None if pattern is None else BusAtom(self.verb, pattern)
+
 
 @dataclass(frozen=True, slots=True)
 class CallAtom(Atom):
@@ -116,9 +122,9 @@ class CallAtom(Atom):
     @classmethod
     def _checked(cls, extension: str, export: str) -> Self:
         if type(extension) is not str or _EXTENSION.fullmatch(extension) is None:
-            raise PermissionSyntaxError(f"bad extension name {_found(extension)}", "1 to 64 of a-z 0-9 -, not - first")
+            raise PermissionSyntaxError(f"bad extension name {found(extension)}", "1 to 64 of a-z 0-9 -, not - first")
         if type(export) is not str or (export != _ALL_EXPORTS and _EXPORT.fullmatch(export) is None):
-            raise PermissionSyntaxError(f"bad export name {_found(export)}", "1 to 128 of a-z 0-9 _ -, or *")
+            raise PermissionSyntaxError(f"bad export name {found(export)}", "1 to 128 of a-z 0-9 _ -, or *")
         return cls(extension, export)
 
     @property
@@ -134,7 +140,3 @@ class CallAtom(Atom):
 
     def near(self, other: Atom) -> bool:
         return isinstance(other, CallAtom) and self.extension == other.extension
-
-
-def _found(value: object) -> str:
-    return shown(value) if isinstance(value, str) else type(value).__name__

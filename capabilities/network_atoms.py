@@ -100,19 +100,15 @@ class NetworkAtom(Atom):
         return cls(verb, host, ports)
 
     @property
-    def served(self) -> bool:
-        return self.verb == "connect"
-
-    @property
     def text(self) -> str:
         return f"{self.verb}:{self.host.text}:{self.ports.text}" if self.ports else f"{self.verb}:{self.host.text}"
 
     def covers(self, other: Atom) -> bool:
         return (
             isinstance(other, NetworkAtom)
+            and self.host.covers(other.host)  # first, since most differ in it
             and (self.verb == other.verb or (other.verb == "resolve" and self.verb in _IMPLY_RESOLVE))
             and self.ports.covers(other.ports)
-            and self.host.covers(other.host)
         )
 
     def near(self, other: Atom) -> bool:
@@ -126,6 +122,19 @@ class NetworkAtom(Atom):
             return None if any(other.covers(self) for other in others) else self
         left = self.ports.minus(Ports().union(self._ports_for_my_host(others)))
         return replace(self, ports=left) if left else None
+
+    def meet(self, other: Atom) -> Atom | None:
+        """What both permit, but for looking up the names that both a `connect` and a `udp` include."""
+        if not isinstance(other, NetworkAtom):
+            return None
+        inner = other.host if self.host.covers(other.host) else self.host
+        if not other.host.covers(inner):
+            return None
+        if "resolve" in (self.verb, other.verb):
+            both = self.verb in (*_IMPLY_RESOLVE, "resolve") and other.verb in (*_IMPLY_RESOLVE, "resolve")
+            return NetworkAtom("resolve", inner, Ports()) if both else None
+        ports = Ports(self.ports.bits & other.ports.bits)
+        return NetworkAtom(self.verb, inner, ports) if ports and self.verb == other.verb else None
 
     def _ports_for_my_host(self, others: Iterable[Atom]) -> Iterable[Ports]:
         for other in others:

@@ -39,6 +39,8 @@ class Ports:
     @property
     def text(self) -> str:
         """The grammar above, in ascending order and as short as it gets."""
+        if self.bits.bit_count() == 1:  # those of requests
+            return str(self.bits.bit_length() - 1)
         if self == ALL_PORTS:
             return "*"
         return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in self.ranges())
@@ -61,6 +63,10 @@ class Ports:
 
     def __bool__(self) -> bool:
         return self.bits != 0
+
+    def __hash__(self) -> int:
+        # Not of the bits: 1 << 80 and 1 << 141 have the same hash as 1 << 19, so a guest could pick ports that have.
+        return self.bits.bit_length()
 
     def __repr__(self) -> str:
         # Not the bits: Python refuses to print a number that long.

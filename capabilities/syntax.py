@@ -98,6 +98,11 @@ def shown(text: str) -> str:
     return quoted(text) if len(text) <= _SHOWN else f"{quoted(text[:_SHOWN])}..."
 
 
+def found(value: object) -> str:
+    """Return what an error says of `value`, which may come from a guest and be no text at all."""
+    return shown(value) if isinstance(value, str) else type(value).__name__
+
+
 def _escape(character: str) -> str:
     if character in '"\\':
         return "\\" + character

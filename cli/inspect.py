@@ -13,9 +13,12 @@ from desk.actors.admission import Admission, admit
 from desk.actors.engine.engine import validate
 from desk.actors.engine.profiles import SMALL
 from desk.actors.manifest import Manifest, ManifestError, parse_manifest
+from desk.actors.manifest_config import MISSING, Setting
 from desk.actors.manifest_text import manifest_ron
 from desk.actors.wasm_summary import ModuleSummary
-from desk.bus.ron.text import printable
+from desk.bus import ron
+from desk.bus.ron.text import printable, shown
+from desk.capabilities.permissions import Atom
 from desk.cli.exits import FAILED, OK, USAGE
 from desk.cli.terminal import Terminal
 from desk.host.engines import IMPORTS
@@ -119,9 +122,29 @@ def _listening(manifest: Manifest, pattern: str) -> str:
     return f"{pattern}, handled by {manifest.subscribes[pattern]}{overflow}"
 
 
+def _exported(manifest: Manifest, name: str) -> str:
+    whose = ", with its own rights alone" if name in manifest.as_self else ""
+    return f"{name}{manifest.exports[name]}{whose}"
+
+
+def _asked(manifest: Manifest, atom: Atom) -> str:
+    reason = manifest.reason(atom)
+    return f'{atom}, "{reason}"' if reason else str(atom)
+
+
+def _settable(name: str, setting: Setting) -> str:
+    if setting.secret:
+        default = ", secret"
+    elif setting.default is MISSING:
+        default = ", to be given"
+    else:
+        default = f", by default {shown(ron.dump(ron.of(setting.default)))}"
+    return f"{name}: {setting.type}{default}" + (f", {setting.help}" if setting.help else "")
+
+
 def _sections(manifest: Manifest) -> Iterator[tuple[str, list[str]]]:
     if manifest.exports:
-        yield "exports", [f"{name}{signature}" for name, signature in manifest.exports.items()]
+        yield "exports", [_exported(manifest, name) for name in manifest.exports]
     if manifest.types:
         yield "types", [f"{name}: {type_.bare}" for name, type_ in manifest.types.items()]
     if manifest.subscribes:
@@ -130,7 +153,9 @@ def _sections(manifest: Manifest) -> Iterator[tuple[str, list[str]]]:
         yield "is called", [f"every {seconds:,g} s: {export}" for export, seconds in manifest.timers.items()]
     if manifest.publishes:
         yield "publishes", [f"{subject}: {type_}" for subject, type_ in manifest.publishes.items()]
-    yield "asks for", [str(atom) for atom in manifest.requested] or ["nothing"]
+    yield "asks for", [_asked(manifest, atom) for atom in manifest.requested] or ["nothing"]
+    if manifest.config:
+        yield "can be set", [_settable(name, setting) for name, setting in manifest.config.items()]
     if manifest.profile != SMALL.name:
         yield "profile", [manifest.profile]
     if manifest.limits:

@@ -23,6 +23,7 @@ from desk.bus.types import parse_type
 from desk.bus.types.base import Type
 from desk.capabilities.atoms import Atom
 from desk.capabilities.filesystem_atoms import FilesystemAtom
+from desk.capabilities.provider import Use
 from desk.host import Host
 
 FIRST = 1_000
@@ -97,12 +98,12 @@ class Ledger:
         self.turns = turns
         self.asked: list[int] = []
 
-    def needs(self, request: object) -> Atom:
+    def needs(self, request: object, use: Use) -> tuple[Atom, ...]:
         """To read the file of that name."""
         del request
-        return FilesystemAtom.parse("read:/ledger")
+        return (FilesystemAtom.parse("read:/ledger"),)
 
-    async def perform(self, request: object) -> object:
+    async def perform(self, request: object, use: Use) -> object:
         """Write it down, and take a while."""
         assert isinstance(request, int)
         self.asked.append(request)

@@ -258,10 +258,10 @@ def test_the_limits_of_the_manifest_and_the_host_hold() -> None:
 
 def test_asking_above_the_cap_is_noticed() -> None:
     """A manifest that asks for more than the host gives gets the host's cap, and whoever installs it is told."""
-    admission = decide(MINIMAL, '(name: "a", api_version: "0.1", limits: {mailbox: 9999}, config: {})')
+    admission = decide(MINIMAL, '(name: "a", api_version: "0.1", limits: {mailbox: 9999}, hot_reload: true)')
     assert admission.accepted
     assert admission.notices == (
-        "`config` is accepted, but nothing acts on it yet",
+        "`hot_reload` is accepted, but nothing acts on it yet",
         "the manifest asks for 9999 as limit `mailbox`; the host's cap of 256 holds",
     )
 

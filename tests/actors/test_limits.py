@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from unittest.mock import Mock
 
 import anyio
@@ -30,7 +30,10 @@ from desk.bus import codec
 from desk.bus.errors import DeadlineExceeded, DeskError
 from desk.bus.mailbox import Mailbox
 from desk.bus.types import InvalidValue, Signature
+from desk.capabilities.capability import Capability, operation
 from desk.capabilities.codes import Code
+from desk.capabilities.provider import Use
+from desk.capabilities.providers.state import State
 from desk.host import Host
 from desk.traces.log_rate import LogRate
 from desk.traces.tracing import Tracing
@@ -244,7 +247,7 @@ async def test_a_call_ends_with_its_fuel_in_the_profile_that_counts_it(tmp_path:
 @pytest.mark.anyio
 async def test_who_has_the_larger_share_gets_more_of_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two that compute the same time on one worker, the one with twenty times the share is done first, though it came last."""
-    monkeypatch.setattr("desk.host.host.Workers", lambda: Workers(1))
+    monkeypatch.setattr("desk.host.opening.Workers", lambda: Workers(1))
     over: list[str] = []
 
     async def spin(host: Host, name: str) -> None:
@@ -551,6 +554,73 @@ async def test_the_elements_are_limited_in_each_table(tmp_path: Path) -> None:
         await host.remove("tables")
         with pytest.raises(Refused, match="starts with 101 table elements; the limit `table_elements` is 100"):
             await host.load(module_with_tables(1, 101))
+
+
+# -- what it has open, and what it keeps
+
+
+class Doors(Capability):
+    """Opens doors, which is all that one can do with it."""
+
+    name = "doors"
+
+    @operation(needs=None)
+    async def open(self, use: Use, width: int) -> int:
+        """The handle of one more."""
+        del width
+        return use.resources.add(Mock(), (), use.origin.principals)
+
+    @operation(needs=None)
+    async def close(self, use: Use, handle: int) -> None:
+        """Close one."""
+        use.resources.close(handle)
+
+
+async def told(host: Host, capability: str, request: dict[str, object]) -> Any:
+    """What the relay is answered: the value, or code and message."""
+    raw = await host.call("relay", "ask", f"cap.{capability}", codec.encode(request))
+    assert isinstance(raw, bytes)
+    answer = codec.decode(raw)
+    assert isinstance(answer, dict)
+    error = answer.get("error")
+    return (Code(error["code"]), error["message"]) if isinstance(error, dict) else answer["ok"]
+
+
+@holds("resources")
+@pytest.mark.anyio
+async def test_an_extension_has_so_much_open(tmp_path: Path) -> None:
+    """One more is `overloaded`, whichever call asks for it; a manifest can ask for less room; closing one makes some."""
+    with anyio.fail_after(PATIENCE):
+        async with Host(
+            cache_dir=tmp_path, tracing=Tracing.off(), limits=Limits(resources=3), providers=Doors().operations()
+        ) as host:
+            await host.load(relay("relay", more="limits: {resources: 2}"))
+            assert [await told(host, "doors.open", {"width": 80}) for _ in range(2)] == [1, 2]
+            code, message = await told(host, "doors.open", {"width": 80})
+            assert code == Code.OVERLOADED
+            assert "2 resources are open, which is the limit (resources)" in message
+            assert await told(host, "doors.close", {"handle": 1}) is None
+            assert await told(host, "doors.open", {"width": 80}) == 3
+
+
+@holds("storage")
+@pytest.mark.anyio
+async def test_an_extension_keeps_so_many_bytes(tmp_path: Path) -> None:
+    """What would go beyond is `overloaded`, what is kept stays, and deleting makes room."""
+    state = State(tmp_path / "data")
+    with anyio.fail_after(PATIENCE):
+        async with Host(
+            cache_dir=tmp_path, tracing=Tracing.off(), limits=Limits(storage=4_000), providers=state.operations()
+        ) as host:
+            await host.load(relay("relay"))
+            assert await told(host, "state.put", {"key": "a", "value": bytes(2_500)}) is None
+            code, message = await told(host, "state.put", {"key": "b", "value": bytes(2_500)})
+            assert code == Code.OVERLOADED
+            assert "the limit (storage) is 4,000" in message
+            assert await told(host, "state.get", {"key": "a"}) == bytes(2_500)
+            assert await told(host, "state.delete", {"key": "a"}) is True
+            assert await told(host, "state.put", {"key": "b", "value": bytes(2_500)}) is None
+        state.close()
 
 
 # -- the page

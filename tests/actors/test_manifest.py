@@ -12,11 +12,13 @@ import desk.actors.manifest
 from desk.actors.engine.profiles import PROFILES
 from desk.actors.limits import MIB, Limits
 from desk.actors.manifest import Manifest, ManifestError, parse_fragment, parse_manifest
+from desk.actors.manifest_config import Setting, settings
 from desk.actors.manifest_fields import KNOWN
 from desk.actors.manifest_types import MAX_PATTERNS
 from desk.bus.mailbox import Overflow
-from desk.bus.types import I32, WORDS, InvalidValue, parse_type_text
+from desk.bus.types import I32, STRING, WORDS, InvalidValue, parse_type_text
 from desk.bus.types.named import MAKERS
+from desk.capabilities.permissions import STANDARD, FilesystemAtom, PermissionSet
 
 # The two snippets of the product's owner as they stand.
 SEED_MANIFEST = """// manifest.ron
@@ -53,13 +55,15 @@ FULL = """ExtensionManifest(
     exports: {
         render: (params: (width: i32, height: i32), ret: i32),
         "on-observed": (params: [reading]),
-        tick: (),
+        tick: (as_self: true),
     },
     subscribes: {"weather.*": "on-observed", "radar.**": (export: "on-observed", overflow: drop_oldest)},
     timers: {tick: "every 5m"},
     publishes: {"weather.summary": list(string), "weather.record": reading},
     types: {reading: (city: place, tmax: option(f64)), "place": string(1..=80)},
     permissions: {network: ["api.weather.com"], bus: ["publish:other.**"]},
+    reasons: {"api.weather.com": "to fetch", bus: "to tell others", "subscribe:weather.*": "to listen"},
+    config: {city: (type: place, default: "Oslo", help: "where"), "api-key": (secret: true, type: string)},
     limits: {memory: "16MiB", wall_ms: "2 s", mailbox: 10},
     profile: "image",
     hot_reload: true,
@@ -84,9 +88,7 @@ def test_the_manifest_of_the_seed() -> None:
     """The first snippet of the seed is a manifest."""
     seed = parse_manifest(SEED_MANIFEST)
     assert (seed.name, seed.api_version) == ("weather-widget", "0.1")
-    assert seed.notices == (
-        "`permissions.filesystem` is accepted with `read:/var/cache/weather`, but nothing acts on that yet: it permits nothing",
-    )
+    assert seed.notices == ()
     assert {name: str(each) for name, each in seed.exports.items()} == {
         "render": "(i32, i32) -> i32",
         "update": "(json) -> bool",
@@ -98,20 +100,18 @@ def test_the_manifest_of_the_seed() -> None:
 
 
 def test_the_permissions_of_the_seed() -> None:
-    """The second snippet of the seed, a bare field, is read as that field, with the sections that come later."""
+    """The second snippet of the seed, a bare field, is read as that field, and what nothing serves is noticed."""
     permissions = parse_fragment(SEED_PERMISSIONS).get("permissions")
     assert permissions is not None
     assert [str(atom) for atom in permissions] == [
         "network connect:api.github.com:443",
         "network listen:127.0.0.1:3000",
+        "gpu limited:webgl1",
+        "system notify",
+        "system clipboard:read",
     ]
-    assert permissions.later == ("gpu", "system")
     notices = manifest(SEED_PERMISSIONS).notices
-    assert [re.findall("`(.*?)`", notice) for notice in notices] == [
-        ["permissions.gpu"],
-        ["permissions.system"],
-        ["permissions.network", "listen:127.0.0.1:3000"],
-    ]
+    assert [re.findall("`(.*?)`", notice) for notice in notices] == [["permissions.gpu", "limited:webgl1"]]
 
 
 def test_every_field() -> None:
@@ -128,6 +128,15 @@ def test_every_field() -> None:
     assert str(full.publishes["weather.summary"]) == "list(string)"
     assert list(full.types) == ["reading", "place"]
     assert full.limits == {"memory": 16 * MIB, "wall_ms": 2_000, "mailbox": 10}
+    assert full.as_self == {"tick"}
+    assert full.reasons == {
+        "connect:api.weather.com:443": "to fetch",
+        "bus": "to tell others",
+        "subscribe:weather.*": "to listen",
+    }
+    assert full.config["city"].default == "Oslo"
+    assert full.config["city"].help == "where"
+    assert full.config["api-key"] == Setting(STRING, secret=True)
     assert full.profile == "image"
     assert full.hot_reload is True
 
@@ -148,7 +157,13 @@ def test_events_ask_for_their_permissions() -> None:
 def test_to_dict_is_json() -> None:
     """A manifest can be printed as JSON, with types and permissions in the manifest's own syntax."""
     shown = json.loads(json.dumps(parse_manifest(FULL).to_dict()))
-    assert shown["exports"]["on-observed"] == {"params": ["reading"], "names": None, "ret": None}
+    assert shown["exports"]["on-observed"] == {"params": ["reading"], "names": None, "ret": None, "as_self": False}
+    assert shown["exports"]["tick"]["as_self"] is True
+    assert shown["reasons"]["connect:api.weather.com:443"] == "to fetch"
+    assert shown["config"] == {
+        "city": {"type": "place", "default": '"Oslo"', "secret": False, "help": "where"},
+        "api-key": {"type": "string", "default": None, "secret": True, "help": ""},
+    }
     assert shown["types"] == {"reading": "(city: place, tmax: option(f64))", "place": "string(1..=80)"}
     assert shown["requested"]["network"] == ["connect:api.weather.com:443"]
     assert shown["publishes"] == {"weather.summary": "list(string)", "weather.record": "reading"}
@@ -167,9 +182,8 @@ def test_a_profile_is_named(name: str) -> None:
 
 def test_what_is_not_acted_upon_is_noticed() -> None:
     """Known fields that nothing acts on yet are accepted, and each is named."""
-    notices = manifest('config: {"a": [1, 2.5]}, types: {}, timers: {}, reasons: {}, hot_reload: false').notices
-    assert [notice.split("`")[1] for notice in notices] == ["config", "reasons", "hot_reload"]
-    assert manifest("config: {}") == manifest("")
+    assert manifest("config: {}, types: {}, timers: {}, reasons: {}") == manifest("")
+    assert manifest("config: {}, reasons: {}").notices == ()
     assert parse_manifest(FULL).notices == ("`hot_reload` is accepted, but nothing acts on it yet",)
 
 
@@ -283,14 +297,17 @@ def test_an_extension_has_few_timers() -> None:
 
 
 def test_permissions_that_no_capability_needs_are_noticed() -> None:
-    """Files, listening, datagrams and look-ups are named, three of each section at most; what is enforced is not."""
-    texts = ["a.example", "listen:127.0.0.1:3000", "udp:a.example:53", "resolve:a.example", "udp:b.example:53"]
+    """Models and graphics are named, three of each section at most; what is enforced is not."""
+    texts = ["infer:a", "infer:b@gpu", "infer:*", "infer:c"]
     written = ", ".join(f'"{text}"' for text in texts)
-    more = 'filesystem: ["write:/a"], bus: ["publish:a", "subscribe:a"], call: ["a/b"]'
-    assert manifest(f"permissions: {{network: [{written}], {more}}}").notices == (
-        "`permissions.network` is accepted with `listen:127.0.0.1:3000`, `udp:a.example:53`, `resolve:a.example` and 1 more, "
+    more = (
+        'filesystem: ["write:/a", "read:@package"], bus: ["publish:a"], system: ["theme", "screenshot"], clock: "wall"'
+    )
+    assert manifest(f"permissions: {{nn: [{written}], {more}}}").notices == (
+        "`permissions.nn` is accepted with `infer:a@cpu`, `infer:b@gpu`, `infer:*@cpu` and 1 more, "
         "but nothing acts on that yet: it permits nothing",
-        "`permissions.filesystem` is accepted with `write:/a`, but nothing acts on that yet: it permits nothing",
+        "`permissions.filesystem` is accepted with `read:@package`, but nothing acts on that yet: it permits nothing",
+        "`permissions.system` is accepted with `screenshot`, but nothing acts on that yet: it permits nothing",
     )
 
 
@@ -333,7 +350,13 @@ def test_every_limit_may_be_asked_for() -> None:
             'expected a list of strings, as in network: ["..."], found a string',
         ),
         ('permissions: {call: ["a.b"]}', "permissions.call[0]", "did you mean `a/b`?"),
-        ("permissions: {gpu: 3}", "permissions.gpu", "expected a list of strings, or a string, found an integer"),
+        ("permissions: {gpu: 3}", "permissions.gpu", "expected a level, or a list of them, found an integer"),
+        ('permissions: {clock: "wal"}', "permissions.clock", "did you mean `wall`?"),
+        ('permissions: {random: ["secure", "sure"]}', "permissions.random[1]", "unknown level"),
+        ('permissions: {system: "notify"}', "permissions.system", "expected a list of strings"),
+        ('permissions: {env: ["LD_PRELOAD"]}', "permissions.env[0]", "is not for extensions"),
+        ('permissions: {nn: ["a"]}', "permissions.nn[0]", "no verb before"),
+        ('permissions: {state: ["raed:a"]}', "permissions.state[0]", "did you mean `read`?"),
         ('permissions: {bus: ["publish:sys.x"]}', "permissions.bus[0]", "only the host publishes"),
         ('subscribes: {"a.b": "on"}', "subscribes[`a.b`]", "unknown export `on`; expected none"),
         ('exports: {on_it: (params: [any])}, subscribes: {"a": "onit"}', "subscribes.a", "did you mean `on_it`?"),
@@ -358,6 +381,53 @@ def test_every_limit_may_be_asked_for() -> None:
         ("types: {a: u8(300..)}", "types.a", "no number is in the range"),
         ('types: {reading: i32}, exports: {"r": (params: [readin])}', "exports.r.params[0]", "did you mean 'reading'?"),
         ('types: {reading: i32}, publishes: {"r": list(readin)}', "publishes.r", "did you mean 'reading'?"),
+        ("exports: {a: (as_self: 1)}", "exports.a.as_self", "expected true or false"),
+        ("exports: {a: (as_sef: true)}", "exports.a", "did you mean `as_self`?"),
+        ("reasons: []", "reasons", "expected a map, as in"),
+        ("reasons: {network: 1}", "reasons.network", "expected a text, found an integer"),
+        ('reasons: {network: "x"}', "reasons.network", "unknown section or permission that is asked for"),
+        ('permissions: {network: []}, reasons: {network: "x"}', "reasons.network", "that is asked for `network`"),
+        ('permissions: {network: ["a.com"]}, reasons: {netwrk: "x"}', "reasons.netwrk", "did you mean `network`?"),
+        (
+            'permissions: {network: ["a.com"]}, reasons: {"b.com": "x"}',
+            "reasons[`b.com`]",
+            "expected `network`, `connect:a.com:443`",
+        ),
+        (
+            'permissions: {network: ["a.com"]}, reasons: {"a.com": "x", "A.com:443": "y"}',
+            "reasons[`A.com:443`]",
+            "a second reason for `connect:a.com:443`",
+        ),
+        ('reasons: {"a\\u{202e}": "x"}', "reasons[`a\\u202e`]", "unknown section"),
+        (
+            f'permissions: {{clock: "wall"}}, reasons: {{clock: "{"x" * 201}"}}',
+            "reasons.clock",
+            "at most 200 characters",
+        ),
+        ('permissions: {clock: "wall"}, reasons: {clock: "a\\nb"}', "reasons.clock", "expected one line"),
+        (
+            'permissions: {clock: "wall"}, reasons: {clock: "a\\u{202e}b"}',
+            "reasons.clock",
+            "without control characters",
+        ),
+        ('config: {"a": [1, 2.5]}', "config.a", "expected an entry, as in (type: string"),
+        ("config: {a: (default: 1)}", "config.a", "the field `type` is missing"),
+        ("config: {a: (type: i33)}", "config.a.type", "did you mean 'i32'?"),
+        ("config: {a: (type: i32, defalt: 1)}", "config.a", "did you mean `default`?"),
+        (
+            'config: {a: (type: i32, default: "x")}',
+            "config.a.default",
+            "default: expected i32 (-2147483648 to 2147483647), got 'x' (string)",
+        ),
+        ("config: {a: (type: u8(..=9), default: 10)}", "config.a.default", "got 10"),
+        ("config: {a: (type: any, default: 1..2)}", "config.a.default", "is not a plain value"),
+        ("config: {a: (type: any, default: {1: 2})}", "config.a.default", "expected any"),
+        ('config: {a: (type: string, secret: true, default: "x")}', "config.a.default", "a secret has no default"),
+        ("config: {a: (type: string, secret: 1)}", "config.a.secret", "expected true or false"),
+        (f'config: {{a: (type: i32, help: "{"x" * 201}")}}', "config.a.help", "at most 200 characters"),
+        ("config: {A: (type: i32)}", "config.A", "a letter first"),
+        ('config: {"a.b": (type: i32)}', "config[`a.b`]", "a letter first"),
+        ('config: {a: (type: i32), "a": (type: i32)}', "config", "`a` stands here twice"),
         ("timers: []", "timers", "expected a map, as in"),
         ("timers: {t: 5}", "timers.t", "an interval as a string, as in"),
         ('timers: {t: "every 5m"}', "timers.t", "unknown export `t`; expected none"),
@@ -556,18 +626,27 @@ def test_any_bytes_are_read_or_refused(noise: bytes, at: int) -> None:
 
 
 def test_the_page_about_manifests_is_true() -> None:
-    """The example in `docs/manifest.md` is a manifest without notices; the tables have every field, and types that are ones."""
+    """The example in `docs/manifest.md` is a manifest without notices; the tables have every field and section of permissions."""
     page = (ROOT / "docs" / "manifest.md").read_text("utf-8")
     example = page.partition("```ron\n")[2].partition("```")[0]
     read = parse_manifest(example)
     assert read.notices == ()
     assert read.timers == {"on_tick": 300.0, "on_hour": 3_600.0}
     assert read.overflow == {"radar.**": Overflow.DROP_OLDEST}
+    assert read.as_self == {"locate"}
+    assert read.reason(FilesystemAtom.read("/srv/maps/north.png")) == "to draw the map behind it"
+    assert settings(read.config, {"api_key": "k" * 32})["city"] == "Seattle"
     fields, _, rest = page.partition("**Types**")
     types, _, rest = rest.partition("**Events.**")
+    rest, _, permissions = rest.partition("**Permissions.**")
     first_column = [line.split("|")[1] for line in (fields + rest).splitlines() if line.startswith("| `")]
     named = [word for cell in first_column for word in re.findall("`(.*?)`", cell)]
     assert sorted(named) == sorted((*KNOWN, *Overflow))
+    rows = [line.split("|") for line in permissions.splitlines() if line.startswith("| `")]
+    sections = {row[1].strip(" `"): re.findall('`"(.*?)"`', row[3]) for row in rows}
+    assert list(sections) == list(STANDARD)
+    assert all(sections.values())
+    assert PermissionSet.parse(sections).asks_more(PermissionSet()) != ()
     spans = re.findall("`([^`]*)`", types)
     written = [span for span in spans if re.fullmatch(r"[a-z0-9]+(\(.*\))?|\(.*:.*\)", span) and span != "types"]
     named_in_types = {"T": I32, "U": I32, "E": I32}

@@ -10,6 +10,8 @@ from desk.actors.manifest import Manifest, parse_manifest
 from desk.actors.manifest_text import manifest_ron
 from desk.bus.mailbox import Overflow
 from desk.bus.types import Named, Signature, Type
+from desk.capabilities.capability import Capability
+from desk.capabilities.vocabulary import STANDARD
 from desk.testing.drawn_types import types
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +33,7 @@ ExtensionManifest(
         "on_tick": (params: []),
         "find": (params: [string("[a-z\\\\-]+"), list(option(reading), 1..=10)], ret: result(reading, ())),
         "tuple": (params: [tuple(i8, u64), variant(circle: f64, empty: ())], ret: char),
+        "locate": (params: [string], ret: bool, as_self: true),
     },
     subscribes: {
         "weather.observed": "on_observed",
@@ -43,7 +46,18 @@ ExtensionManifest(
         filesystem: ["read:/var/cache/weather"],
         bus: ["publish:alerts.*"],
         call: ["geocoder/locate"],
-        gpu: [],
+        clock: ["wall:coarse"],
+        state: ["readwrite:stations/north/*"],
+        nn: ["infer:clouds@gpu"],
+    },
+    reasons: {"network": "to fetch \\"it\\"", "call": "", "read:/var/cache/weather": "to draw"},
+    config: {
+        "city": (type: string, default: "Oslo", help: "where"),
+        "limits": (type: list(tuple(i8, option(f64))), default: [(1, 2.5), (2, None)]),
+        "reading": (type: reading, default: {"city": "Oslo", "tmax": 1.0, "kind": "rain"}),
+        "shape": (type: option(variant(circle: f64, empty: ())), default: None),
+        "blob": (type: bytes, default: b"\\xff"),
+        "api_key": (type: string, secret: true),
     },
     limits: {memory: "16MiB", wall_ms: 500, request: 1001},
     profile: "image",
@@ -65,6 +79,10 @@ def test_a_whole_manifest() -> None:
         'timers: {"on_tick": "every 90s"},',
         'publishes: {"weather.record": reading},',
         'call: ["geocoder/locate"],',
+        '"locate": (params: [string], ret: bool, as_self: true),',
+        'reasons: {"network": "to fetch \\"it\\"", "call": "", "read:/var/cache/weather": "to draw"},',
+        '"city": (type: string, default: "Oslo", help: "where"),',
+        '"api_key": (type: string, secret: true),',
         'limits: {memory: "16MiB", wall_ms: 500, request: 1001},',
         'profile: "image",',
         "hot_reload: true,",
@@ -83,13 +101,15 @@ def test_the_smallest_manifest() -> None:
     [
         "exports: {}",
         "permissions: {}",
-        'permissions: {gpu: "limited:webgl1", network: ["api.weather.com"], nn: ["a", "b"]}',
+        'permissions: {gpu: "limited:webgl1", network: ["api.weather.com"], nn: ["infer:a", "infer:b@gpu"], clock: "none"}',
         'limits: {memory: 65537, wall_ms: "2s"}',
         'exports: {"f": ()}, timers: {"f": "every 36500ms"}',
         'exports: {"f": ()}, timers: {"f": "every 48h"}',
         'exports: {"f": (params: [any])}, subscribes: {"a.*": (export: "f"), "b": (export: "f", overflow: "refuse")}',
         'exports: {"f": (params: [any])}, subscribes: {"a.*": (export: "f", overflow: wait)}',
         'profile: "small", hot_reload: false, description: ""',
+        'permissions: {network: ["a.com"]}, reasons: {"A.com": "to look"}',
+        "config: {a: (type: (at: enum(red, green)), default: (at: red)), b: (type: option(i32)), c: (type: char, default: 'x')}",
     ],
 )
 def test_forms_of_one_thing(fields: str) -> None:
@@ -98,12 +118,19 @@ def test_forms_of_one_thing(fields: str) -> None:
     assert parse_manifest(manifest_ron(manifest)) == manifest
 
 
+class Notes(Capability):
+    """What one of the examples asks for, and its app brings."""
+
+    name = "notes"
+
+
 @pytest.mark.parametrize("file", sorted(ROOT.glob("examples/**/manifest.ron")), ids=lambda file: file.parent.name)
 def test_the_manifests_of_the_examples(file: Path) -> None:
     """They come back as they are, too, in lines that a page can hold."""
-    manifest = parse_manifest(file.read_bytes())
+    vocabulary = STANDARD.extended({"notes": Notes().permission})
+    manifest = parse_manifest(file.read_bytes(), vocabulary)
     text = manifest_ron(manifest)
-    assert parse_manifest(text) == manifest
+    assert parse_manifest(text, vocabulary) == manifest
     assert max(map(len, text.splitlines())) <= 100
 
 

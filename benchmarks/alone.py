@@ -12,13 +12,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import crowd, fairness, scaling, start
+from benchmarks import capabilities, crowd, fairness, scaling, start
 from benchmarks.echo import build
 from benchmarks.measure import Figure, WrongAnswer
 from benchmarks.plan import LOOPS, Experiment, Finding, Plan, Setup
 
 EXPERIMENTS: Mapping[str, Experiment] = {
     "start": start.run,
+    "capabilities": capabilities.run,
     "scaling": scaling.run,
     "fairness": fairness.run,
     "crowd": crowd.run,

@@ -3,7 +3,7 @@
  * The work is a transformation that nobody can shorten to "hand the input back": every 64-bit word is XORed with a
  * constant, and the sum of the words that came in is appended. `echo.py` computes the same and compares every answer.
  *
- * `burn` is for computing alone, `on_tick` and `heard` for events: the least that a guest can do with a number.
+ * `burn` is for computing alone, `ask` for what is asked of the host, `on_tick` and `heard` for events: the least that a guest can do with a number.
  *
  *     -DPEER_DESK      desk.h: read, work, reply
  *     -DPEER_EXTISM    as Extism's C PDK does it: load word by word, work, alloc, store word by word, output_set
@@ -66,6 +66,19 @@ DESK_EXPORT("spin") void spin(void) {
 /* Busy until whoever listens has made room for the last of three events: one is the integer 1 in CBOR. */
 DESK_EXPORT("hold") void hold(void) {
     for (int i = 0; i < 3; i++) desk_publish("bench.hold", 10, "\x01", 1);
+}
+
+/* Asks for what its caller says, and hands back the answer. */
+DESK_EXPORT("ask") void ask(uint32_t name, uint32_t name_len, uint32_t payload, uint32_t len) {
+    char subject[64];
+    if (desk_read_all(name, name_len, subject, sizeof subject) < 0 || desk_read_all(payload, len, words, ROOM) < 0) {
+        desk_fail_text(DESK_INVALID, "too long");
+        return;
+    }
+    uint64_t pair = desk_request(subject, name_len, words, len);
+    uint32_t answer = (uint32_t)(pair >> 32), answer_len = (uint32_t)pair;
+    if (!answer || desk_read_all(answer, answer_len, words, sizeof words) < 0) desk_fail_text(DESK_TOO_LARGE, "no answer");
+    else desk_reply(words, answer_len);
 }
 
 #elif defined(PEER_EXTISM)

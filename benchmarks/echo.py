@@ -14,7 +14,7 @@ ADVICE = "needs clang for wasm; on Debian: apt-get install clang lld"
 """What to tell whoever has no compiler. No libc is needed: the guest is freestanding."""
 
 
-def manifest(name: str, limits: str = "") -> str:
+def manifest(name: str, limits: str = "", permissions: str = "") -> str:
     """The manifest of our build of the guest; it listens to a subject of its own. `limits` is RON: `wall_ms: 500`."""
     return f"""(name: "{name}", api_version: "0.1",
     exports: {{
@@ -24,10 +24,12 @@ def manifest(name: str, limits: str = "") -> str:
         "burn": (params: [u32], ret: u32),
         "spin": (params: []),
         "hold": (params: []),
+        "ask": (params: [string, bytes], ret: any),
     }},
     subscribes: {{"bench.tick.{name}": "on_tick"}},
     publishes: {{"bench.hold": i32}},
     limits: {{{limits}}},
+    permissions: {{{permissions}}},
 )"""
 
 

@@ -7,6 +7,7 @@ with a unit for our own number. Rows without a goal are there to be watched: the
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from benchmarks import floors
@@ -35,6 +36,9 @@ TYPED = Goal(1.5)
 MATCHED = Goal(5, "µs", "<")
 LATE = Goal(102, "ms")
 """For a kill among a hundred: 2 ticks of a millisecond, and one scheduling turn, in which each of the others has a slice."""
+REMEMBERED = Goal(1, "µs", "<")
+DECIDED = Goal(15, "µs", "<")
+ASKED = {"state.get": Goal(150, "µs", "<"), "filesystem.read, 4 KiB": Goal(200, "µs", "<")}
 BEYOND = Goal(12, "ms")
 """For processor time: 2 ticks, and a turn of its own at a worker, 10 ticks (`Limits.share`)."""
 
@@ -127,6 +131,10 @@ COMPARISONS = (
     *_on_each_loop("start", "load and first call, mean of many", goal=Goal(1, "ms"), metric="ms"),
     *_on_each_loop("start", "memory, each of many", goal=Goal(64, "KB"), metric="KB"),
     *_on_each_loop("start", "page tables, each of many", metric="KB"),
+    *_on_each_loop("capabilities", "decide, 25 grants, remembered", goal=REMEMBERED),
+    *_on_each_loop("capabilities", "decide, 25 grants, for the first time", goal=DECIDED),
+    *chain.from_iterable(_on_each_loop("capabilities", name, goal=goal) for name, goal in ASKED.items()),
+    *_on_each_loop("capabilities", "network.http", "httpcore, a GET", ROUND_TRIP),
     *_on_each_loop("scaling", "work of two guests, in the time of one", goal=Goal(1.7, "times", ">="), metric="times"),
     *_on_each_loop("scaling", "work of two bare threads, in the time of one", metric="times"),
     *_bus(),

@@ -259,6 +259,11 @@ class Bus:
         """What each subscription got and lost, in the order of subscribing."""
         return tuple(each.statistics() for each in self._events.table.subscriptions.values())
 
+    def heard(self, subject: str) -> bool:
+        """Whether anybody would get an event of `subject`, for who need not make it otherwise. Raises `SubjectError`."""
+        known = self._events.table.get(subject)
+        return bool(known.singles or known.groups)
+
     def tap(self, pattern: str = "**", *, capacity: int = TAP_CAPACITY) -> Tap:
         """See everything that goes over the bus, without slowing it down: `with bus.tap() as seen`."""
         tap = Tap(Pattern(pattern), capacity, self._untap)

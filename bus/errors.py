@@ -45,6 +45,7 @@ class DeskError(Exception):
     ├── RonError                  author, never             bus.ron.text
     ├── TimerError                author, never             bus.timers
     ├── PermissionSyntaxError     author, never             capabilities.syntax
+    ├── PolicyError               operator, never           capabilities.policy_file
     ├── Answerable                host, never               capabilities.codes
     │   ├── CapabilityError       caller, if repeatable     capabilities.codes
     │   │   └── PermissionDenied  operator, never           capabilities.codes
@@ -63,7 +64,8 @@ class DeskError(Exception):
     ├── HostNotOpen               caller, never             host.errors
     ├── AlreadyLoaded             caller, never             host.errors
     ├── NotLoaded                 caller, never             host.errors
-    └── UnreadableModule          caller, never             host.errors
+    ├── UnreadableModule          caller, never             host.errors
+    └── DataDirInUse              operator, later           host.errors
     """
 
     doing: ClassVar[Doing] = "host"

@@ -10,22 +10,26 @@ says `as_self` begins a list of its own, and what belongs to an extension (its o
 """
 
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import lru_cache
+from types import MappingProxyType
 
 from desk.bus.envelope import Origin
 from desk.bus.types import InvalidValue
+from desk.bus.wakeup import Wakeup
 from desk.capabilities.atoms import Atom
 from desk.capabilities.audit import AuditRecord, AuditSink
 from desk.capabilities.codes import CapabilityError, Code, PermissionDenied
+from desk.capabilities.grant import spend
 from desk.capabilities.grants import Decision
 from desk.capabilities.message_atoms import CallAtom
-from desk.capabilities.provider import Member, Provider, Use
-from desk.capabilities.syntax import PermissionSyntaxError
+from desk.capabilities.provider import DENIAL, Member, Provider, Use
+from desk.capabilities.syntax import PermissionSyntaxError, escaped
 from desk.traces import names
 from desk.traces.tracing import Tracing
 
-Ask = Callable[[Member, Decision], Awaitable[bool]]
+Ask = Callable[[Use, Decision], Awaitable[bool]]
 """Asks a person about a request that lacks only a grant; True if there may be one now."""
 
 
@@ -40,6 +44,15 @@ class Broker:
         self._tracing = tracing
         self._ask = ask
         self._members: dict[str, Member] = {}
+        self._changes = 0  # of what anybody is allowed
+        self._closing = False
+        self.change = Wakeup()
+        """Set when what anybody is allowed has changed, or may end at another time; whoever waits for it puts another one."""
+
+    @property
+    def members(self) -> Mapping[str, Member]:
+        """The extensions that are loaded, by name."""
+        return MappingProxyType(self._members)
 
     @property
     def capabilities(self) -> tuple[str, ...]:
@@ -51,37 +64,47 @@ class Broker:
     def join(self, member: Member) -> None:
         """From here on its rights count, and a change of them closes what was opened under those that are gone."""
         self._members[member.name] = member
-        member.grants.on_change = self._close_forbidden
+        member.grants.on_change = self._changed
 
     def leave(self, member: Member) -> None:
         """It has no rights any more, and nothing open. Idempotent."""
         if self._members.get(member.name) is member:
             del self._members[member.name]
         member.grants.on_change = None
+        member.grants.close()
         member.resources.close_all()
+        self._changed()
+
+    def _changed(self) -> None:
+        self._changes += 1
+        self.change.set()
         self._close_forbidden()
 
     def _close_forbidden(self) -> None:
-        for member in self._members.values():
-            if len(member.resources):
-                member.resources.keep(lambda atom, principals, mine=member: self._allowed(atom, principals, mine))
+        if self._closing:  # and to decide, a lease was found to be over: whoever is at it begins again
+            return
+        self._closing, seen = True, -1
+        try:
+            while seen != self._changes:
+                seen = self._changes
+                for member in self._members.values():
+                    member.resources.keep(lambda atom, principals, mine=member: self._allowed(atom, principals, mine))
+        finally:
+            self._closing = False
 
     def _allowed(self, atom: Atom, principals: tuple[str, ...], member: Member) -> bool:
-        return member.grants.decide(atom).allowed and self._lacking(atom, principals, member) is None
+        others = self._others(atom, principals, member)
+        return member.grants.decide(atom).allowed and all(its is not None and its.allowed for _, its in others)
 
-    def _lacking(self, atom: Atom, principals: tuple[str, ...], member: Member) -> tuple[str, Decision | None] | None:
-        """The first other principal that is not allowed `atom`, and what its own decision is if it is still there."""
+    def _others(self, atom: Atom, principals: tuple[str, ...], member: Member) -> Iterator[tuple[str, Decision | None]]:
+        """The other principals, which must be allowed `atom`, too, and what their own decision is if they are still there."""
         if atom.own:
-            return None
+            return
         for name in principals:
-            if name != member.name and not (
-                isinstance(atom, CallAtom) and atom.extension == name
-            ):  # itself, it may call
+            # Itself, it may call.
+            if name != member.name and not (isinstance(atom, CallAtom) and atom.extension == name):
                 other = self._members.get(name)
-                decision = None if other is None else other.grants.decide(atom)
-                if decision is None or not decision.allowed:
-                    return name, decision
-        return None
+                yield name, None if other is None else other.grants.decide(atom)
 
     # -- deciding
 
@@ -90,31 +113,69 @@ class Broker:
 
         `what` names the capability in the trace: `network.http`, `publish`, `call`.
         """
-        decision = self._decide(atom, use)
-        if decision.missing == "grant" and self._ask is not None and await self._ask(use.member, decision):
+        await self._ask_for((atom,), use)
+        self._settle((atom,), use, what)
+        return use.decisions[-1]
+
+    async def _ask_for(self, atoms: Iterable[Atom], use: Use) -> None:
+        """Have a person asked for what lacks only a grant. That may take long, and all else may change meanwhile."""
+        if self._ask is None:
+            return
+        for atom in atoms:
             decision = self._decide(atom, use)
-        with self._tracing.span(names.DECIDE, what, parent=use.origin.traceparent) as span:
-            span.set(names.EXTENSION, use.extension)
-            span.set(names.ALLOWED, decision.allowed)
-            self._audit(record_of(decision, use.origin, span.traceparent))
-            if not decision.allowed:
-                span.fail("denied", decision.explanation)
-                raise PermissionDenied(decision.explanation)
-        decision.spend()
-        use.decisions.append(decision)
-        return decision
+            if decision.allowed:
+                continue
+            # Nobody is asked in the name of one extension for what another could not have by its answer.
+            others = self._others(atom, use.origin.principals, use.member)
+            alone = all(its is not None and its.allowed for _, its in others)
+            if decision.missing != "grant" or not alone or not await self._ask(use, decision):
+                return
+
+    def _settle(self, atoms: Iterable[Atom], use: Use, what: str) -> None:
+        """Decide all of them at one moment, and count the use; it is one, also of a grant that several rest on.
+
+        Raises `PermissionDenied` if one is denied; then none is used.
+        """
+        decisions = [self._decide(atom, use) for atom in atoms]
+        for decision in decisions:
+            with self._tracing.span(names.DECIDE, what, parent=use.origin.traceparent) as span:
+                span.set(names.EXTENSION, use.extension)
+                span.set(names.ALLOWED, decision.allowed)
+                self._audit(record_of(decision, use.origin, span.traceparent))
+                if not decision.allowed:
+                    span.fail("denied", decision.explanation)
+                    raise PermissionDenied(decision.explanation)
+        spend(grant for decision in decisions for grant in decision.grants)
+        use.decisions += decisions
+
+    def _admits(self, atom: Atom, use: Use) -> bool:
+        """See `Use.admits`."""
+        decision = self._decide(atom, use)
+        if decision.allowed:
+            self._audit(record_of(decision, use.origin, use.origin.traceparent))
+            decision.spend()
+            use.decisions.append(decision)
+        return decision.allowed
 
     def _decide(self, atom: Atom, use: Use) -> Decision:
         decision = use.member.grants.decide(atom)
         if not decision.allowed or len(use.origin.principals) < 2:
             return decision
-        lacking = self._lacking(atom, use.origin.principals, use.member)
-        if lacking is None:
-            return decision
-        name, its = lacking
-        why = its.explanation if its is not None else f"{name} is not loaded any more"
-        reason = f"{atom}: {use.extension} may, but asks on behalf of {name}, which may not ({why})"
-        return replace(decision, allowed=False, by=None, missing="principal", explanation=reason)
+        for name, its in self._others(atom, use.origin.principals, use.member):
+            if its is None or not its.allowed:
+                why = its.explanation if its is not None else f"{name} is not loaded any more"
+                reason = f"{atom}: {use.extension} may, but asks on behalf of {name}, which may not ({why})"
+                return replace(decision, allowed=False, by=None, missing="principal", explanation=reason, grants=())
+            if its.grants or its.observed:
+                # It rests on their grants, too: they are used, and a lease of theirs ends it.
+                seen = its if its.observed else decision
+                decision = replace(
+                    decision,
+                    grants=decision.grants + its.grants,
+                    observed=seen.observed,
+                    explanation=seen.explanation,
+                )
+        return decision
 
     async def perform(self, capability: str, request: object, use: Use) -> object:
         """Carry out one capability request. Raises `CapabilityError`: `PermissionDenied` is one."""
@@ -127,11 +188,32 @@ class Broker:
             atoms = provider.needs(request, use)
         except (InvalidValue, PermissionSyntaxError) as error:
             raise CapabilityError(Code.INVALID, f"{capability}: {error}") from error
-        for atom in atoms:
-            await self.authorise(atom, use, capability)
+        try:
+            await self._ask_for(atoms, use)
+            self._settle(atoms, use, capability)
+        except PermissionDenied:
+            instead = getattr(provider, "denied", DENIAL)
+            if instead is DENIAL:
+                raise
+            return instead
         with self._tracing.span(names.CALL, capability, parent=use.origin.traceparent) as span:
             span.set(names.EXTENSION, use.extension)
-            result = await provider.perform(request, use)
+            use.admits = lambda atom: self._admits(atom, use)
+            changes = self._changes
+            try:
+                result = await provider.perform(request, use)
+            except PermissionDenied as error:
+                # What was allowed has led to something that is not: a name to an address, for one.
+                span.fail("denied", str(error))
+                for decision in use.decisions[:1]:
+                    refused = replace(
+                        decision, allowed=False, by=None, grants=(), missing="rule", explanation=str(error)
+                    )
+                    self._audit(record_of(refused, use.origin, span.traceparent))
+                raise
+            finally:
+                if self._changes != changes:  # what it has just opened may be forbidden by now
+                    self._close_forbidden()
             try:
                 provider.response_type.check(result, capability)
             except InvalidValue as error:
@@ -145,8 +227,18 @@ def record_of(decision: Decision, origin: Origin, traceparent: str | None) -> Au
         time.time(),
         origin.sender,
         origin.chain,
-        str(decision.atom),
+        _text(decision.atom),
         decision.allowed,
         decision.explanation,
         traceparent,
+        origin.principals,
+        "; ".join([f"{_text(each.atom)} ({each.scope}, by {escaped(each.by)})" for each in decision.grants]),
+        escaped(decision.rule),
+        decision.missing,
+        decision.observed,
+        origin.hops,
     )
+
+
+_text = lru_cache(1024)(str)
+"""The canonical texts of atoms. Most requests are like one before."""

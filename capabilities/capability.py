@@ -27,7 +27,7 @@ from typing import Any, ClassVar, TypeVar, cast, get_type_hints
 from desk.bus.types import ANY, EnumOf, Integer, OptionOf, Record, String, Type
 from desk.bus.types.annotations import Way, way
 from desk.capabilities.atoms import Atom
-from desk.capabilities.provider import Provider, Use
+from desk.capabilities.provider import DENIAL, Provider, Use
 from desk.capabilities.syntax import PermissionSyntaxError, check_text
 
 Needs = Callable[[Any, Mapping[str, Any], Use], Iterable[Atom]]
@@ -38,11 +38,15 @@ _USE = "use"
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def operation(*, needs: str | Needs | None) -> Callable[[_F], _F]:
-    """Make a method an operation, `cap.CAPABILITY.METHOD`. `needs` None: it is anybody's, without a permission."""
+def operation(*, needs: str | Needs | None, denied: object = DENIAL) -> Callable[[_F], _F]:
+    """Make a method an operation, `cap.CAPABILITY.METHOD`. `needs` None: it is anybody's, without a permission.
+
+    With `denied`, a guest that lacks the permission is answered that, a value of the result's type, and is not told: for what
+    must not be told apart from nothing.
+    """
 
     def mark(method: _F) -> _F:
-        setattr(method, _MARK, needs)
+        setattr(method, _MARK, (needs, denied))
         return method
 
     return mark
@@ -78,7 +82,7 @@ class Capability:
         found: list[Provider] = []
         for name, method in inspect.getmembers(self, inspect.ismethod):
             if hasattr(method, _MARK):
-                found.append(_Operation(self, name, method, getattr(method, _MARK)))
+                found.append(_Operation(self, name, method, *getattr(method, _MARK)))
         return tuple(found)
 
 
@@ -108,9 +112,15 @@ class _Operation:
     """One method as a provider: a record of its parameters goes in, what it returns comes out."""
 
     def __init__(
-        self, capability: Capability, name: str, method: Callable[..., Any], needs: str | Needs | None
+        self,
+        capability: Capability,
+        name: str,
+        method: Callable[..., Any],
+        needs: str | Needs | None,
+        denied: object,
     ) -> None:
         self.name = f"{capability.name}.{name}"
+        self.denied = denied
         self._capability = capability
         self._method = method
         where = f"{type(capability).__qualname__}.{name}"
@@ -118,7 +128,8 @@ class _Operation:
         self._takes_use = _USE in inspect.signature(method).parameters
         self._parameters = parameters
         self._result = result
-        self.request_type: Type = Record(tuple((each.name, each.type) for each in parameters))
+        # (There is no record without fields: what is sent to an operation without parameters is ignored.)
+        self.request_type: Type = Record(tuple((each.name, each.type) for each in parameters)) if parameters else ANY
         self.response_type: Type = ANY if result is None else result.type
         self._needs = _template(needs, parameters, where) if isinstance(needs, str) else needs
 

@@ -116,7 +116,9 @@ class Facet:
                     Code.UNKNOWN, f"nobody answers {name}; a guest may ask cap.CAPABILITY and ext.EXTENSION.EXPORT"
                 )
         except DeskError as error:
-            return answer_error(code_of(error), str(error))
+            answer = answer_error(code_of(error), str(error))
+            use.charge(len(payload) + len(answer))
+            return answer
         except Exception:
             log.exception("a request of %s to %r failed in the host", origin.sender, subject)
             return answer_error(Code.INTERNAL, "the host failed; its log says more")

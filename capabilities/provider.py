@@ -7,13 +7,14 @@ parser that reads manifests: what was checked is what is done.
 `Member` is one loaded extension as capabilities see it, `Use` is one request of it. Nothing in either comes from the guest.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol
+from typing import Final, Protocol
 
 from desk.bus.envelope import Origin
 from desk.bus.types import Type
+from desk.capabilities.grant import charge
 from desk.capabilities.grants import Decision, Grants
 from desk.capabilities.permissions import Atom
 from desk.capabilities.resources import Resources
@@ -21,8 +22,11 @@ from desk.capabilities.resources import Resources
 STORAGE = 64 << 20
 """Bytes that an extension may keep, unless said otherwise."""
 
+DENIAL: Final = object()
+"""What a denied request is answered with, unless its capability says otherwise: that it is denied, and why."""
 
-@dataclass(slots=True, eq=False)
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Member:
     """One loaded extension: what it may do, and what it has open."""
 
@@ -33,6 +37,10 @@ class Member:
     """Bytes that it may keep on disk: what lies below its own roots, and its state, each."""
     config: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     """The values of its manifest's `config`, checked; those that are secret as `Secret`."""
+    seed: int = 0
+    """What its seeded random numbers are made from."""
+    reason: Callable[[Atom], str] = lambda _: ""
+    """What its manifest says why it asks for a permission, its author's words; empty if it does not say."""
 
 
 @dataclass(slots=True, eq=False)
@@ -43,6 +51,9 @@ class Use:
     origin: Origin
     decisions: list[Decision] = field(default_factory=list[Decision])
     """One for each permission that was asked for so far, all of them allowed; in the order of `needs` when `perform` runs."""
+    admits: Callable[[Atom], bool] = lambda _: False
+    """Whether it may have one more permission, which others bring up while `perform` runs: whoever sends it something. If so,
+    that is a use of it. If not, that is not the extension's doing: nobody is asked, and nothing is noted. The broker's."""
 
     @property
     def extension(self) -> str:
@@ -56,12 +67,15 @@ class Use:
 
     def charge(self, size: int) -> None:
         """Count `size` bytes that went either way, for grants that allow only so many."""
-        for decision in self.decisions:
-            decision.charge(size)
+        charge([grant for decision in self.decisions for grant in decision.grants], size)
 
 
 class Provider(Protocol):
-    """Carries out one capability. Instances are shared by all extensions of a host."""
+    """Carries out one capability. Instances are shared by all extensions of a host.
+
+    It may have an attribute `denied`: what the guest is answered, as if all was well, where its permissions do not suffice.
+    Audit and trace have the denial all the same. Without it, the guest is told what is missing.
+    """
 
     @property
     def name(self) -> str:

@@ -5,13 +5,16 @@ guess is `unknown`. Each resource remembers the permissions that it was opened u
 revoke, the end of a lease, or because somebody on whose behalf it was opened has lost it.
 
 A resource outlives calls and a reload of the code, but not its instance: a guest that traps has forgotten its handles.
+
+Beside them a provider may keep what it has opened for its own use under a permission, such as a granted directory: it has a key
+in place of a handle, counts for nobody, and is closed like the others, or when it was not used for the longest time.
 """
 
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
 from desk.capabilities.atoms import Atom
 from desk.capabilities.codes import CapabilityError, Code
@@ -20,6 +23,9 @@ log = logging.getLogger("desk.capabilities")
 
 MOST = 64
 """Resources of one extension at one time, unless said otherwise."""
+
+KEPT = 64
+"""Things that providers keep open for one extension."""
 
 
 class Resource(Protocol):
@@ -31,6 +37,7 @@ class Resource(Protocol):
 
 
 _R = TypeVar("_R", bound=Resource)
+_K = TypeVar("_K", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,7 @@ class Resources:
     def __init__(self, most: int = MOST) -> None:
         self.most = most
         self._open: dict[int, _Open] = {}
+        self._kept: dict[Hashable, _Open] = {}  # the one that was used last is the last
         self._numbers = itertools.count(1)
 
     def __len__(self) -> int:
@@ -91,6 +99,22 @@ class Resources:
         found = self._open.get(handle)
         return () if found is None else found.atoms
 
+    def kept(self, key: Hashable, atoms: tuple[Atom, ...], principals: tuple[str, ...], make: Callable[[], _R]) -> _R:
+        """What is open under `key`, or else what `make` opens, kept for the next time. It may be closed at any later time."""
+        found = self._kept.pop(key, None)
+        if found is None:
+            found = _Open(make(), atoms, principals)
+        self._kept[key] = found
+        if len(self._kept) > KEPT:
+            self.drop(next(iter(self._kept)))
+        return cast("_R", found.resource)  # a key is one provider's, and stands for one kind
+
+    def drop(self, key: Hashable) -> None:
+        """Close what is kept under `key`, if anything is."""
+        found = self._kept.pop(key, None)
+        if found is not None:
+            _close(found.resource)
+
     def close(self, handle: int) -> None:
         """Close one. Nothing happens if there is no such handle."""
         found = self._open.pop(handle, None)
@@ -98,20 +122,24 @@ class Resources:
             _close(found.resource)
 
     def keep(self, allowed: Callable[[Atom, tuple[str, ...]], bool]) -> int:
-        """Close all whose permissions are no longer `allowed` for all their principals; returns how many."""
-        gone = [
-            handle
-            for handle, each in self._open.items()
-            if not all(allowed(atom, each.principals) for atom in each.atoms)
-        ]
+        """Close all whose permissions are no longer `allowed` for all their principals; returns how many had a handle."""
+        gone = _forbidden(self._open, allowed)
         for handle in gone:
             self.close(handle)
+        for key in _forbidden(self._kept, allowed):
+            self.drop(key)
         return len(gone)
 
     def close_all(self) -> None:
         """Close all: the instance is gone, or the extension is."""
         for handle in list(self._open):
             self.close(handle)
+        for key in list(self._kept):
+            self.drop(key)
+
+
+def _forbidden(open_: dict[_K, _Open], allowed: Callable[[Atom, tuple[str, ...]], bool]) -> list[_K]:
+    return [key for key, each in open_.items() if not all(allowed(atom, each.principals) for atom in each.atoms)]
 
 
 def _close(resource: Resource) -> None:

@@ -29,3 +29,10 @@ class UnreadableModule(DeskError):
 
     doing = "caller"
     retry = "never"
+
+
+class DataDirInUse(DeskError):
+    """Another host, of this process or another, keeps what its extensions store in this directory."""
+
+    doing = "operator"
+    retry = "later"

@@ -1,18 +1,22 @@
 """Reading an extension from disk: the module, and the manifest that may lie beside it. Bounded before anything is read.
 
-And the place on disk where compiled modules are kept.
+And the places on disk: where compiled modules are kept, and what extensions store.
 """
 
+import fcntl
 import os
 from pathlib import Path
 from typing import BinaryIO
 
 from desk.actors.admission import MAX_WASM
 from desk.actors.manifest import MANIFEST_LIMITS
-from desk.host.errors import UnreadableModule
+from desk.host.errors import DataDirInUse, UnreadableModule
 
 MANIFEST_FILE = "manifest.ron"
 """The name of a manifest beside a module."""
+
+GRANTS_FILE = "grants.ron"
+"""The name of the file, in a host's data directory, with what was granted for always."""
 
 
 def read_extension(source: str | Path | bytes, manifest: str | bytes | Path | None) -> tuple[bytes, str | bytes | None]:
@@ -64,3 +68,18 @@ def default_cache_dir() -> Path:
     """Where compiled modules are kept: `$XDG_CACHE_HOME/desk/modules`, or below `~/.cache`."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "desk" / "modules"
+
+
+def claim_data_dir(directory: Path) -> int:
+    """Make the directory for what extensions store, for its owner only, and hold it until the descriptor returned is closed.
+
+    Two hosts would not know of each other's quotas and grants. Raises `DataDirInUse`; `OSError` if it cannot be used.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise DataDirInUse(f"another host uses {directory}; give each a data_dir of its own") from None
+    return lock

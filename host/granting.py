@@ -9,22 +9,33 @@ from desk.capabilities.codes import PermissionDenied
 from desk.capabilities.message_atoms import BusAtom
 from desk.capabilities.permissions import PermissionSet
 from desk.capabilities.provider import Use
+from desk.capabilities.vocabulary import Vocabulary
+from desk.host.parts import Parts
 
 Permissions = Mapping[str, str | Sequence[str]]
 """Permissions by section, in the manifest's grammar: `{"network": ["api.weather.com:80"], "bus": ["publish:weather.*"]}`."""
 
 
-def granted_to(manifest: Manifest, grants: Permissions | Literal["requested"] | None) -> PermissionSet:
-    """What is granted; nothing for None. Raises `PermissionSyntaxError`, or `TypeError` for what is no mapping at all."""
-    if grants is None:
-        return PermissionSet.parse({})
+def granted_to(manifest: Manifest, grants: Permissions | Literal["requested"] | None, parts: Parts) -> PermissionSet:
+    """What is granted: what the app says or else the policy, and what a person has granted for always.
+
+    Raises `PermissionSyntaxError`, or `TypeError` for what is no mapping at all.
+    """
+    given = parts.policy.granted(manifest) if grants is None else _read(manifest, grants, parts.vocabulary)
+    if parts.remembered is None:
+        return given
+    always = parts.remembered.granted(manifest.name, manifest.requested)
+    return PermissionSet((*given.atoms, *always.atoms)) if always.atoms else given
+
+
+def _read(manifest: Manifest, grants: Permissions | Literal["requested"], vocabulary: Vocabulary) -> PermissionSet:
     if grants == "requested":
         return manifest.requested
     if not isinstance(grants, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] (it comes from untyped code, too)
         raise TypeError(
             f'grants is "requested", or permissions by section, as in {{"network": ["api.weather.com"]}}; not {grants!r:.80}'
         )
-    return PermissionSet.parse(grants)
+    return PermissionSet.parse(grants, vocabulary)
 
 
 def useless(manifest: Manifest, granted: PermissionSet) -> tuple[str, ...]:

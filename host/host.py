@@ -1,84 +1,52 @@
 """The host: the one object an app embeds. It puts the rooms together and owns everything that runs.
 
-    async with Host() as host:                                   # on trio or on asyncio
+    async with Host(data_dir="/var/lib/app") as host:            # on trio or on asyncio
         await host.load("weather-widget.wasm", grants={"network": ["api.weather.com:80"]})
         await host.publish("weather.observed", {...})            # extensions that subscribe handle it
         size = await host.call("weather-widget", "render", 640, 480)
+        host.grants.revoke("weather-widget", {"network": ["api.weather.com:80"]})
 
 Loading is: read, admit (from bytes and manifest alone), compile in a child process, make an instance, become reachable.
 Whatever is wrong before the last step leaves the host as it was. Nothing is granted unless `grants` says so.
 """
 
-import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
 import anyio
-import anyio.to_thread
 
-from desk.actors.cell import Cell
-from desk.actors.cell_statistics import CellStatistics
+from desk.actors.admission import Admission
 from desk.actors.engine.capacity import Capacity
-from desk.actors.engine.compiler import CompileLimits, Compiler
-from desk.actors.engine.interrupts import deferred_interrupts
-from desk.actors.engine.modulecache import ModuleCache
-from desk.actors.engine.pump import Pump
-from desk.actors.engine.selftest import ensure_usable
-from desk.actors.engine.workers import Workers
+from desk.actors.engine.compiler import CompileLimits
 from desk.actors.limits import Limits
-from desk.actors.manifest import Manifest
-from desk.bus.bus import Bus
 from desk.bus.clock import Clock
+from desk.bus.drain import Drained
 from desk.bus.exchange import DEFAULT_DEADLINE
 from desk.bus.mailbox import DEFAULT_CAPACITY, Overflow
+from desk.bus.responder import Function, Responder
 from desk.bus.subscription import Subscription
+from desk.bus.types import Signature
 from desk.capabilities.addresses import AddressMap
 from desk.capabilities.audit import Audit, AuditSink
-from desk.capabilities.broker import Broker
-from desk.capabilities.permissions import PermissionSet
+from desk.capabilities.capability import Capability
+from desk.capabilities.policy import Policy
 from desk.capabilities.provider import Provider
-from desk.capabilities.providers.http import HttpProvider
 from desk.host.engines import FUNCTIONS as FUNCTIONS
 from desk.host.engines import IMPORTS as IMPORTS
-from desk.host.engines import Engines
 from desk.host.errors import HostNotOpen, NotLoaded
+from desk.host.extension import Extension, HostStatistics
 from desk.host.files import default_cache_dir
 from desk.host.granting import Permissions
 from desk.host.loading import Loaded, Loader, Terms
-from desk.traces.configure import configure_from_environment
+from desk.host.opening import Options, open_parts
+from desk.host.rights import Rights
 from desk.traces.tracing import Tracing
-
-log = logging.getLogger("desk.host")
 
 GRACE = 0.5
 """Seconds that turns in progress get when the host closes; then they are cancelled. Ctrl-C is to work within a second."""
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Extension:
-    """A loaded extension, as `extensions()` shows it."""
-
-    name: str
-    manifest: Manifest
-    granted: PermissionSet
-    profile: str
-    limits: Limits
-    """What it may use: the least of what the host, the operator and the manifest say."""
-    notices: tuple[str, ...]
-    """What was accepted but is not acted upon, and what was asked for but not granted: sentences for people."""
-    statistics: CellStatistics
-
-    def __repr__(self) -> str:
-        """Like `<Extension echo, 3 exports, 2 permissions granted, 4 asked for, small>`."""
-        asked = len(self.manifest.requested.atoms)
-        return (
-            f"<Extension {self.name}, {len(self.manifest.exports)} exports, {len(self.granted.atoms)} permissions granted, "
-            f"{asked} asked for, {self.profile}>"
-        )
 
 
 class Host:
@@ -91,9 +59,12 @@ class Host:
         compile_limits: CompileLimits | None = None,
         max_instances: int | None = None,
         addresses: AddressMap | None = None,
+        capabilities: Iterable[Capability] = (),
         providers: Iterable[Provider] | None = None,
-        audit: AuditSink | None = None,
+        policy: Policy | None = None,
+        audit: AuditSink | Path | str | None = None,
         tracing: Tracing | None = None,
+        data_dir: Path | str | None = None,
         cache_dir: Path | str | None = None,
         cache: bool = True,
         clock: Clock | None = None,
@@ -102,25 +73,28 @@ class Host:
 
         `limits` caps every extension, `compile_limits` its compilation. `max_instances` is how many extensions may live at
         a time, by default as many as the system has room for. `addresses` answers for host names, for tests and demos.
-        `providers` replaces the standard capabilities. `audit` is called with every decision. `tracing` defaults to what
-        `OTEL_*` variables say. `cache_dir` keeps compiled modules (`default_cache_dir()`); `cache=False` keeps none.
-        `clock` is for timers: a test gives one that it can move (`desk.testing.clock.ManualClock`).
+        `capabilities` are the app's own, beside the standard ones; `providers` replaces these. `policy` is what the operator
+        decides for all extensions. `audit` is called with every decision, or is the file to write them into. `tracing`
+        defaults to what `OTEL_*` variables say. `data_dir` keeps what extensions store, and is theirs alone; without one,
+        files of their own and state are not available. `cache_dir` keeps compiled modules (`default_cache_dir()`);
+        `cache=False` keeps none. `clock` is for timers: a test gives one that it can move (`desk.testing.clock.ManualClock`).
         """
-        for given, kind in ((limits, Limits), (compile_limits, CompileLimits)):
-            # It comes from untyped code, too.
-            if given is not None and not isinstance(given, kind):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise TypeError(
-                    f"expected {kind.__name__}(...), with what differs from the defaults; not {given!r:.80}"
-                )
-        self.limits = limits or Limits()
-        self._compile_limits = compile_limits
-        self._capacity = Capacity(max_instances)
-        self.audit = Audit(audit)
-        self._tracing = tracing
-        self._providers = tuple(providers) if providers is not None else (HttpProvider(address_map=addresses),)
-        self._cache_dir = Path(cache_dir) if cache_dir and cache else None
-        self._cache = cache
-        self._clock = clock
+        self._options = Options(
+            limits=Limits() if limits is None else limits,
+            compile_limits=compile_limits,
+            capacity=Capacity(max_instances),
+            addresses=addresses,
+            capabilities=tuple(capabilities),
+            providers=None if providers is None else tuple(providers),
+            policy=policy or Policy(),
+            audit_file=Path(audit) if isinstance(audit, str | Path) else None,
+            tracing=tracing,
+            data_dir=None if data_dir is None else Path(data_dir),
+            cache_dir=None if not cache else Path(cache_dir) if cache_dir else default_cache_dir(),
+            clock=clock,
+        )
+        self.limits = self._options.limits
+        self.audit = Audit(None if isinstance(audit, str | Path) else audit)
         self._loaded: dict[str, Loaded] = {}
         self._stack = AsyncExitStack()
         self._state = "new"
@@ -136,50 +110,15 @@ class Host:
         if self._state != "new":
             raise HostNotOpen(f"this host is {self._state} already; make another one")
         try:
-            await self._open()
+            parts = await open_parts(self._options, self.audit, self._stack)
         except BaseException:
             await self._stack.aclose()
             raise
+        self.bus, self.tracing, self._tasks = parts.bus, parts.tracing, parts.tasks
+        self.grants = Rights(parts.broker.members, parts.vocabulary, parts.remembered)
+        self._loader = Loader(parts, self._loaded)
         self._state = "open"
         return self
-
-    async def _open(self) -> None:
-        tracing = self._tracing
-        if tracing is None:
-            tracing = configure_from_environment()
-            self._stack.push_async_callback(_shutdown, tracing)
-        self.tracing = tracing
-        self.bus = Bus(tracing, self._clock)
-        broker = Broker(self._providers, self.audit, tracing)
-        ensure_usable()
-        engines = Engines(self._open_cache())
-        self._stack.callback(engines.close)
-        compiler = await self._stack.enter_async_context(Compiler(self._compile_limits))
-        self._stack.enter_context(deferred_interrupts(Cell.run))
-        self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
-        self._loader = Loader(
-            bus=self.bus,
-            broker=broker,
-            tracing=tracing,
-            engines=engines,
-            compiler=compiler,
-            pump=Pump(self.bus.pace, Workers()),
-            capacity=self._capacity,
-            tasks=self._tasks,
-            limits=self.limits,
-            loaded=self._loaded,
-        )
-
-    def _open_cache(self) -> ModuleCache | None:
-        if self._cache_dir is not None:
-            return ModuleCache(self._cache_dir)
-        if not self._cache:
-            return None
-        try:
-            return ModuleCache(default_cache_dir())
-        except OSError as error:  # no home, or not ours: a cache only saves time
-            log.warning("compiled modules are not kept: %s", error)
-            return None
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
@@ -215,6 +154,7 @@ class Host:
         limits: Limits | None = None,
         profile: str | None = None,
         seed: int = 0,
+        config: Mapping[str, object] | None = None,
     ) -> Extension:
         """Load a module and start its actor; returns it once it is reachable.
 
@@ -224,15 +164,25 @@ class Host:
 
         `limits` caps this extension; the host's caps hold as well, and so does what the manifest gives up. To lower one only:
         `dataclasses.replace(host.limits, memory=...)`. `profile` ("small", "image", "deterministic") wins over the manifest's.
-        `seed` is what a deterministic extension's clock and random numbers come from.
+        `seed` is what a deterministic extension's clock and random numbers come from. `config` has the values of what its
+        manifest lists in `config`.
 
         Raises `Refused` with every reason, `CompileFailed` or `TooManyInstances` (nothing has run then); `AlreadyLoaded`,
         `UnreadableModule`, `ManifestError`, `PermissionSyntaxError` for bad grants, `ExtensionError` if the guest fails while
-        it starts; `ValueError` for an unknown profile, `TypeError` for grants, limits or a seed that are none.
+        it starts; `ValueError` for an unknown profile, `TypeError` for grants, limits or a seed that are none,
+        `InvalidValue` for a config that is not as the manifest wants it.
         """
         self._check_open()
-        terms = Terms(grants, limits, profile, seed)
+        terms = Terms(grants, limits, profile, seed, config or {})
         return self._extension(await self._loader.load(source, manifest, terms))
+
+    async def inspect(self, source: str | Path | bytes, *, manifest: str | bytes | Path | None = None) -> Admission:
+        """What a module is and asks for, and every reason why it would be refused. Runs nothing; it is not loaded.
+
+        Raises `UnreadableModule`, and `ManifestError` for a manifest beside it that cannot be read.
+        """
+        self._check_open()
+        return await self._loader.inspect(source, manifest)
 
     async def remove(self, name: str) -> None:
         """Stop an extension and forget it. A turn in progress ends by itself, or at its wall limit."""
@@ -247,14 +197,16 @@ class Host:
 
     def _extension(self, name: str) -> Extension:
         loaded = self._loaded[name]
+        member = loaded.member
         return Extension(
             name,
             loaded.cell.manifest,
-            loaded.granted,
+            member.grants.granted,
             loaded.profile,
             loaded.limits,
             loaded.notices,
             loaded.cell.statistics(),
+            len(member.resources),
         )
 
     def _entry(self, name: str) -> Loaded:
@@ -290,8 +242,20 @@ class Host:
         self._check_open()
         return self.bus.subscribe(pattern, capacity=capacity, overflow=overflow)
 
+    def respond(self, subject: str, function: Function, signature: Signature | str | None = None) -> Responder:
+        """Have a Python function answer requests, beside extensions: `with host.respond("app.time", now): …`."""
+        self._check_open()
+        return self.bus.respond(subject, function, signature)
 
-async def _shutdown(tracing: Tracing) -> None:
-    """Deliver the spans still held; it takes seconds at most, also when everything else is being cancelled."""
-    with anyio.CancelScope(shield=True):
-        await anyio.to_thread.run_sync(tracing.shutdown)
+    # -- as a whole
+
+    def statistics(self) -> HostStatistics:
+        """What it has done so far."""
+        self._check_open()
+        cells = {name: loaded.cell.statistics() for name, loaded in sorted(self._loaded.items())}
+        return HostStatistics(cells, self.bus.statistics(), self.audit.allowed, self.audit.denied)
+
+    async def drain(self, deadline: float = 5.0) -> Drained:
+        """Refuse new messages, and have those handled that are there, for at most `deadline` seconds: before it is left."""
+        self._check_open()
+        return await self.bus.drain(deadline)

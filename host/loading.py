@@ -8,45 +8,42 @@ at a time. Many loads at once keep the bus's pace: the loop has its turns betwee
 """
 
 import logging
-from collections.abc import Awaitable, MutableMapping
+from collections.abc import Awaitable, Mapping, MutableMapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import anyio
-import anyio.abc
 import anyio.to_thread
 
 from desk.actors.admission import Admission, admit
 from desk.actors.cell import Cell
 from desk.actors.effort import is_quick
-from desk.actors.engine.capacity import Capacity
-from desk.actors.engine.compiler import Compiler
 from desk.actors.engine.modulecache import digest
 from desk.actors.engine.profiles import PROFILES
-from desk.actors.engine.pump import Pump
 from desk.actors.limits import Limits
 from desk.actors.manifest import Manifest, parse_manifest
+from desk.actors.manifest_config import settings
 from desk.actors.manifest_handlers import tick_argument
 from desk.actors.runner import Runner
 from desk.actors.timers import Timers
-from desk.bus.bus import Bus
 from desk.bus.envelope import Origin
 from desk.bus.errors import DeskError, NoReceiver, Unavailable
 from desk.bus.timers import Tick
-from desk.capabilities.broker import Broker
 from desk.capabilities.facet import Facet
 from desk.capabilities.grants import Grants
 from desk.capabilities.message_atoms import BusAtom
 from desk.capabilities.permissions import PermissionSet
 from desk.capabilities.provider import Member, Use
-from desk.host.engines import IMPORTS, Engines
+from desk.capabilities.resources import Resources
+from desk.capabilities.vocabulary import Vocabulary
+from desk.host.engines import IMPORTS
 from desk.host.errors import AlreadyLoaded, HostNotOpen
 from desk.host.files import read_extension
 from desk.host.granting import Permissions, granted_to, heard, useless
+from desk.host.parts import Parts
 from desk.traces import names
-from desk.traces.tracing import Tracing
 
 log = logging.getLogger("desk.host")
 
@@ -62,6 +59,7 @@ class Terms:
     limits: Limits | None = None
     profile: str | None = None
     seed: int = 0
+    config: Mapping[str, object] = field(default_factory=dict[str, object])
 
     def __post_init__(self) -> None:
         # It comes from untyped code, too.
@@ -78,7 +76,7 @@ class Loaded:
     """What the host keeps of an extension."""
 
     cell: Cell
-    granted: PermissionSet
+    member: Member
     profile: str
     limits: Limits
     notices: tuple[str, ...]
@@ -94,31 +92,10 @@ class _Module:
 
 
 class Loader:
-    """See the module's docstring. `limits` caps every extension; `loaded` is the host's list, to which each load adds one."""
+    """See the module's docstring. `loaded` is the host's list, to which each load adds one."""
 
-    def __init__(
-        self,
-        *,
-        bus: Bus,
-        broker: Broker,
-        tracing: Tracing,
-        engines: Engines,
-        compiler: Compiler,
-        pump: Pump,
-        capacity: Capacity,
-        tasks: anyio.abc.TaskGroup,
-        limits: Limits,
-        loaded: MutableMapping[str, Loaded],
-    ) -> None:
-        self._bus = bus
-        self._broker = broker
-        self._tracing = tracing
-        self._engines = engines
-        self._compiler = compiler
-        self._pump = pump
-        self._capacity = capacity
-        self._tasks = tasks
-        self._limits = limits
+    def __init__(self, parts: Parts, loaded: MutableMapping[str, Loaded]) -> None:
+        self._parts = parts
         self._loaded = loaded
         self._loading: dict[str, tuple[anyio.CancelScope, anyio.Event]] = {}
         self._thread = anyio.CapacityLimiter(1)
@@ -126,13 +103,13 @@ class Loader:
 
     async def load(self, source: str | Path | bytes, manifest: str | bytes | Path | None, terms: Terms) -> str:
         """Load an extension and return its name. Raises what `Host.load` does."""
-        limits = self._limits if terms.limits is None else self._limits.narrowed(asdict(terms.limits))
+        limits = self._parts.limits if terms.limits is None else self._parts.limits.narrowed(asdict(terms.limits))
         module = await self._module(source, manifest, limits)
         accepted = module.admission.check()
         name = accepted.name
         if name in self._loaded or name in self._loading:
             raise AlreadyLoaded(f"an extension {name!r} is loaded already; remove it first")
-        granted = granted_to(accepted, terms.grants)
+        granted = granted_to(accepted, terms.grants, self._parts)
         if self._closed:
             raise _closed_meanwhile(name)
         over = anyio.Event()
@@ -146,6 +123,10 @@ class Loader:
         if scope.cancelled_caught:
             raise _closed_meanwhile(name)
         return name
+
+    async def inspect(self, source: str | Path | bytes, manifest: str | bytes | Path | None) -> Admission:
+        """What admission says of a module, which is not loaded."""
+        return (await self._module(source, manifest, self._parts.limits)).admission
 
     def cancel(self) -> None:
         """End all loads, and begin no more."""
@@ -167,37 +148,46 @@ class Loader:
         else:
             wasm, text = await anyio.to_thread.run_sync(read_extension, source, manifest)
         if is_quick(wasm, text):
-            await self._bus.pace.breathe()
-            return _judged(wasm, text, limits)
-        return await anyio.to_thread.run_sync(_judged, wasm, text, limits, limiter=self._thread)
+            await self._parts.bus.pace.breathe()
+            return _judged(wasm, text, limits, self._parts.vocabulary)
+        vocabulary = self._parts.vocabulary
+        return await anyio.to_thread.run_sync(_judged, wasm, text, limits, vocabulary, limiter=self._thread)
 
     # -- compile and start
 
     async def _start(self, module: _Module, manifest: Manifest, granted: PermissionSet, terms: Terms) -> Loaded:
         name = manifest.name
         profile = PROFILES[terms.profile or manifest.profile]
-        engine = self._engines.get(profile)
+        engine = self._parts.engines.get(profile)
         limits = module.admission.limits
-        with self._tracing.span(names.LOAD, name) as span:
-            with self._tracing.span(names.COMPILE, name, parent=span.traceparent):
-                program = await self._compiler.program(engine, name, module.wasm, module.digest)
-            member = Member(name, Grants(manifest.requested, granted))
-            facet = Facet(self._bus, self._broker, member)
+        with self._parts.tracing.span(names.LOAD, name) as span:
+            with self._parts.tracing.span(names.COMPILE, name, parent=span.traceparent):
+                program = await self._parts.compiler.program(engine, name, module.wasm, module.digest)
+            member = Member(
+                name,
+                Grants(manifest.requested, granted, self._parts.policy.rules(name)),
+                Resources(limits.resources),
+                limits.storage,
+                settings(manifest.config, terms.config),
+                terms.seed,
+                manifest.reason,
+            )
+            facet = Facet(self._parts.bus, self._parts.broker, member)
             runner = Runner(
                 name,
                 program,
                 engine,
                 limits,
                 facet,
-                self._tracing,
-                self._pump,
+                self._parts.tracing,
+                self._parts.pump,
                 seed=terms.seed,
-                capacity=self._capacity,
+                capacity=self._parts.capacity,
             )
-            cell = Cell(manifest, runner, limits, self._bus, self._tracing)
+            cell = Cell(manifest, runner, limits, self._parts.bus, self._parts.tracing)
             use = Use(member, Origin(name, (), 0, span.traceparent))
-            patterns, unheard = await heard(manifest, self._broker, use)
-            await self._bus.pace.breathe()
+            patterns, unheard = await heard(manifest, self._parts.broker, use)
+            await self._parts.bus.pace.breathe()
             try:
                 subjects = [each for each in manifest.publishes if member.grants.decide(BusAtom.publish(each)).allowed]
                 unheard += await cell.start(span, patterns, subjects)
@@ -207,37 +197,37 @@ class Loader:
                 cell.stop()
                 runner.close()
                 raise
-            self._tasks.start_soon(cell.run, name=f"actor {name}")
+            self._parts.tasks.start_soon(cell.run, name=f"actor {name}")
             if manifest.timers:
-                self._tasks.start_soon(self._keep_time, cell, name=f"timers of {name}")
+                self._parts.tasks.start_soon(self._keep_time, cell, name=f"timers of {name}")
         said = unheard + useless(manifest, granted)
         for notice in said:
             log.warning("%s %s", name, notice)
-        return Loaded(cell, granted, profile.name, limits, module.admission.notices + said)
+        return Loaded(cell, member, profile.name, limits, module.admission.notices + said)
 
     async def _keep_time(self, cell: Cell) -> None:
         """Have the exports of its timers called until it is stopped."""
 
         def call(export: str, *args: object) -> Awaitable[object]:
-            return self._bus.request(cell.subjects[export], *args, deadline=None, origin=_TIMER)
+            return self._parts.bus.request(cell.subjects[export], *args, deadline=None, origin=_TIMER)
 
         def failed(export: str, tick: Tick, error: Exception) -> None:
             if not isinstance(error, NoReceiver | Unavailable):
                 takes_it = cell.manifest.exports[export].params
                 args = (tick_argument(tick.number, tick.missed),) if takes_it else ()
                 with suppress(DeskError):  # it was stopped meanwhile, maybe replaced: then there is nothing to retry
-                    self._bus.bury_request(cell.subjects[export], args, cell.name, f"failed: {error}")
+                    self._parts.bus.bury_request(cell.subjects[export], args, cell.name, f"failed: {error}")
 
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(Timers(cell.manifest, self._bus.every, call, failed).run)
+            tasks.start_soon(Timers(cell.manifest, self._parts.bus.every, call, failed).run)
             await cell.stopping.wait()
             tasks.cancel_scope.cancel()
 
 
-def _judged(wasm: bytes, text: str | bytes | None, limits: Limits) -> _Module:
+def _judged(wasm: bytes, text: str | bytes | None, limits: Limits, vocabulary: Vocabulary) -> _Module:
     """The module as admission sees it. Raises `ManifestError`."""
-    manifest = parse_manifest(text) if text is not None else None
-    admission = admit(wasm, manifest, imports=IMPORTS, limits=limits)
+    manifest = parse_manifest(text, vocabulary) if text is not None else None
+    admission = admit(wasm, manifest, imports=IMPORTS, limits=limits, vocabulary=vocabulary)
     return _Module(wasm, admission, digest(wasm) if admission.accepted else None)
 
 

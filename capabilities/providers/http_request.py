@@ -9,14 +9,17 @@ narrowed: printable ASCII only, no user name, host and port by the rules of perm
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NotRequired, TypedDict, cast
+from typing import Literal, NotRequired, TypeAlias, TypedDict, cast
 
 from desk.capabilities.codes import CapabilityError, Code
-from desk.capabilities.hosts import Addresses
 from desk.capabilities.network_atoms import NetworkAtom
+from desk.capabilities.providers.destinations import check_somebody
 from desk.capabilities.syntax import PermissionSyntaxError, shown
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+METHODS_WITH_BODY = ("POST", "PUT", "PATCH")
+"""For these, no body is said with a length of 0 (RFC 9110, 8.6); and only they have one that is sent in pieces."""
 
 MAX_URL = 8192
 """Characters of a URL."""
@@ -26,7 +29,6 @@ MAX_HEADER_BYTES = 64 * 1024
 """Bytes of all headers of one message as they are sent, either way."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_METHODS_WITH_BODY = ("POST", "PUT", "PATCH")  # RFC 9110, 8.6: for these, no body is said with a length of 0
 _HOSTS_OWN = {
     "connection", "content-length", "expect", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade",
 }  # fmt: skip
@@ -53,6 +55,10 @@ class HttpRecord(TypedDict):
     url: str
     headers: NotRequired[Sequence[tuple[str, str]] | None]
     body: NotRequired[bytes | bytearray | memoryview | None]
+    length: NotRequired[int | None]
+
+
+_Head: TypeAlias = tuple[str, Literal["http", "https"], NetworkAtom, str, tuple[tuple[str, str], ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,8 @@ class HttpRequest:
     target: str
     guest_headers: tuple[tuple[str, str], ...]
     body: bytes
+    length: int | None
+    """Bytes of the whole body; None if only its end will say. What is not in `body` is sent later."""
 
     @property
     def port(self) -> int:
@@ -82,22 +90,27 @@ class HttpRequest:
         headers = [("Host", self.authority), ("Connection", "close"), *self.guest_headers]
         if not any(name.lower() == "accept-encoding" for name, _ in self.guest_headers):
             headers.append(("Accept-Encoding", "identity"))
-        if self.body or self.method in _METHODS_WITH_BODY:
-            headers.append(("Content-Length", str(len(self.body))))
+        if self.length is None:
+            headers.append(("Transfer-Encoding", "chunked"))
+        elif self.length or self.method in METHODS_WITH_BODY:
+            headers.append(("Content-Length", str(self.length)))
         return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
 
 
 def parse_request(record: object, max_body: int) -> HttpRequest:
     """Read a type-checked request record. Raises `CapabilityError`: `INVALID`, or `TOO_LARGE` beyond a limit."""
     given = cast("HttpRecord", record)
-    if given["method"] not in METHODS:
-        raise _invalid(f"unknown method {shown(given['method'])}; expected one of {', '.join(METHODS)}")
-    scheme, atom, target = _parse_url(given["url"])
+    head = _parse_head(given, METHODS)
     body = given.get("body") or b""
     if len(body) > max_body:
         raise CapabilityError(Code.TOO_LARGE, f"a request body of {len(body)} bytes; at most {max_body} are sent")
-    headers = _parse_headers(given.get("headers") or ())
-    return HttpRequest(given["method"], scheme, atom, target, headers, bytes(body))
+    return HttpRequest(*head, bytes(body), len(body))
+
+
+def parse_begun(record: object) -> HttpRequest:
+    """Read the record of a request whose body comes later, with its `length` if that is known. Raises as `parse_request`."""
+    given = cast("HttpRecord", record)
+    return HttpRequest(*_parse_head(given, METHODS_WITH_BODY), b"", given.get("length"))
 
 
 def check_header_limits(whose: str, headers: Sequence[tuple[bytes, bytes]] | Sequence[tuple[str, str]]) -> None:
@@ -107,6 +120,13 @@ def check_header_limits(whose: str, headers: Sequence[tuple[bytes, bytes]] | Seq
     size = sum(len(name) + len(value) + len(": \r\n") for name, value in headers)
     if size > MAX_HEADER_BYTES:
         raise CapabilityError(Code.TOO_LARGE, f"{size} bytes of headers in the {whose}; at most {MAX_HEADER_BYTES}")
+
+
+def _parse_head(given: HttpRecord, methods: Sequence[str]) -> "_Head":
+    if given["method"] not in methods:
+        raise _invalid(f"unknown method {shown(given['method'])}; expected one of {', '.join(methods)}")
+    scheme, atom, target = _parse_url(given["url"])
+    return given["method"], scheme, atom, target, _parse_headers(given.get("headers") or ())
 
 
 def _parse_url(url: str) -> tuple[Literal["http", "https"], NetworkAtom, str]:
@@ -123,10 +143,7 @@ def _parse_url(url: str) -> tuple[Literal["http", "https"], NetworkAtom, str]:
         atom = NetworkAtom.connect(match["host"], int(match["port"] or _DEFAULT_PORTS[scheme]))
     except PermissionSyntaxError as error:
         raise _invalid(f"bad URL {shown(url)}: {error}") from error
-    if isinstance(atom.host, Addresses) and atom.host.address.is_unspecified:
-        # A grant for this address would be used for another one: Linux connects to loopback.
-        raise _invalid(f"bad URL {shown(url)}: {atom.host.text} is nobody's address")
-    return scheme, atom, (match["path"] or "/") + (match["query"] or "")
+    return scheme, check_somebody(atom), (match["path"] or "/") + (match["query"] or "")
 
 
 def _parse_headers(headers: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:

@@ -24,6 +24,7 @@ from desk.actors.errors import BadReply, CompileFailed, GuestFailed, Killed, Tra
 from desk.actors.limits import MIB, Limits
 from desk.bus.errors import DeadlineExceeded
 from desk.capabilities.codes import Code
+from desk.capabilities.provider import Use
 from desk.host import Host
 from desk.traces.tracing import Tracing
 
@@ -159,9 +160,9 @@ async def test_one_that_starts_once_and_never_again_fails_its_callers(cache: Pat
     )
 
     class Counting(Ledger):
-        async def perform(self, request: object) -> object:
+        async def perform(self, request: object, use: Use) -> object:
             """How often it was asked, in three bytes: 4,096 first, whose last byte is 0."""
-            await super().perform(request)
+            await super().perform(request, use)
             return 4_096 + len(self.asked) - 1
 
     async with hosting(cache, starts, Limits(start_ms=60), providers=[Counting()]) as host:
@@ -331,9 +332,9 @@ async def test_one_that_replies_after_the_deadline_replies_to_nobody(cache: Path
     )
 
     class Slow(Ledger):
-        async def perform(self, request: object) -> object:
+        async def perform(self, request: object, use: Use) -> object:
             await anyio.sleep(0.05)
-            return await super().perform(request)
+            return await super().perform(request, use)
 
     ledger = Slow()
     async with hosting(cache, late, providers=[ledger]) as host:

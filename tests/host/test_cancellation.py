@@ -22,6 +22,7 @@ from ledger import FIRST, JOURNALIST, Books, Ledger, journal, keeping_books
 from desk.actors.limits import Limits
 from desk.bus import codec
 from desk.bus.errors import BusError, DeadlineExceeded
+from desk.capabilities.provider import Use
 from desk.host import Host
 from desk.host.errors import AlreadyLoaded
 from desk.traces.recorder import record_in_memory
@@ -296,7 +297,7 @@ class Stalling(Ledger):
 
     host: Host
 
-    async def perform(self, request: object) -> object:
+    async def perform(self, request: object, use: Use) -> object:
         """Wait until another message is in the queue, then let its deadline pass in one turn of the loop."""
         while not self.host.extensions()[0].statistics.queued:
             await anyio.lowlevel.checkpoint()

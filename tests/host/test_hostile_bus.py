@@ -24,6 +24,7 @@ from desk.bus.dead_letters import Cause
 from desk.bus.envelope import MAX_HOPS, Origin
 from desk.bus.errors import DeadlineExceeded
 from desk.capabilities.codes import Code
+from desk.capabilities.provider import Use
 from desk.host import Host
 from desk.traces.context import parse_traceparent
 from desk.traces.recorder import record_in_memory
@@ -344,9 +345,9 @@ async def test_69_a_late_reply_is_ignored_and_counted(cache: Path) -> None:
     gate = anyio.Event()
 
     class Gate(Ledger):
-        async def perform(self, request: object) -> object:
+        async def perform(self, request: object, use: Use) -> object:
             await gate.wait()
-            return await super().perform(request)
+            return await super().perform(request, use)
 
     async with hosting(cache, late, providers=[Gate()]) as host:
         with pytest.raises(DeadlineExceeded):
@@ -432,28 +433,28 @@ def asker(name: str, export: str, asks: str, permissions: str) -> bytes:
     )
 
 
-async def test_72_a_deputy_acts_with_its_own_rights_and_the_audit_says_for_whom(cache: Path) -> None:
-    """What is promised today: who may ask the deputy gets what the deputy may do; each decision names the chain.
-
-    The one who asks needs a grant to ask that deputy, and has nothing of its rights otherwise. Rights that shrink along
-    the chain come with the permissions of a call (the project's issue 5).
-    """
+async def test_72_a_deputy_acts_for_another_with_the_rights_of_both_and_the_audit_says_for_whom(cache: Path) -> None:
+    """Who may ask the deputy gets through it only what it may do itself; each decision names the chain."""
     may_read = 'filesystem: ["read:/ledger"]'
     deputy = asker("deputy", "fetch", "cap.ledger", may_read)
     greedy = asker("greedy", "take", "cap.ledger", "")
     sly = asker("sly", "take", "ext.deputy.fetch", 'call: ["deputy/fetch"]')
     barred = asker("barred", "take", "ext.deputy.fetch", "")
+    entitled = asker("entitled", "take", "ext.deputy.fetch", f'call: ["deputy/fetch"], {may_read}')
     ledger = Ledger()
-    async with hosting(cache, deputy, greedy, sly, barred, providers=[ledger]) as host:
+    async with hosting(cache, deputy, greedy, sly, barred, entitled, providers=[ledger]) as host:
         before = len(host.audit.records)
         assert await host.call("greedy", "take") == Code.DENIED
         assert await host.call("barred", "take") == Code.DENIED
+        assert await host.call("sly", "take") == 0  # the deputy has answered: it was denied
         assert ledger.asked == []
-        assert await host.call("sly", "take") == 0
+        assert await host.call("entitled", "take") == 0
         assert ledger.asked == [1]
         assert [(r.extension, r.chain, r.permission, r.allowed) for r in list(host.audit.records)[before:]] == [
             ("greedy", ("greedy",), "filesystem read:/ledger", False),
             ("barred", ("barred",), "call deputy/fetch", False),
             ("sly", ("sly",), "call deputy/fetch", True),
-            ("deputy", ("sly", "deputy"), "filesystem read:/ledger", True),
+            ("deputy", ("sly", "deputy"), "filesystem read:/ledger", False),
+            ("entitled", ("entitled",), "call deputy/fetch", True),
+            ("deputy", ("entitled", "deputy"), "filesystem read:/ledger", True),
         ]

@@ -1,0 +1,39 @@
+"""The capabilities that every host has, unless its app replaces them."""
+
+from itertools import chain
+from pathlib import Path
+
+from desk.bus.clock import Clock as Timekeeper
+from desk.capabilities.addresses import AddressMap
+from desk.capabilities.provider import Provider
+from desk.capabilities.providers.clock import Clock
+from desk.capabilities.providers.config import Config
+from desk.capabilities.providers.env import Env
+from desk.capabilities.providers.network import Network
+from desk.capabilities.providers.random import Random
+from desk.capabilities.providers.state import State
+from desk.capabilities.providers.system import System
+
+
+class Standard:
+    """All of them, and what they share: the directory for what extensions keep, and the operator's names for addresses."""
+
+    def __init__(
+        self, data_dir: Path | None = None, addresses: AddressMap | None = None, clock: Timekeeper | None = None
+    ) -> None:
+        self._state = State(data_dir)
+        families = (
+            Network(address_map=addresses),
+            self._state,
+            Env(),
+            Clock(clock),
+            Random(),
+            Config(),
+            System(),
+        )
+        self.providers: tuple[Provider, ...] = tuple(chain.from_iterable(each.operations() for each in families))
+        """What guests may ask for."""
+
+    def close(self) -> None:
+        """Close what they have open: nothing can be asked of them any more."""
+        self._state.close()

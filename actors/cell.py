@@ -13,7 +13,7 @@ There are two ways into a turn, and they differ only in the task that takes its 
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -93,7 +93,7 @@ class Cell:
         """
         notices = await self._membership.declare(subscribes, publishes)
         await self._runner.ready(span, APP)
-        self._membership.join()
+        self._membership.join(subscribes)
         self._mailbox.on_idle = self._take_at_once
         return notices
 
@@ -112,6 +112,16 @@ class Cell:
             self._runner.close()
             self.stopped.set()
 
+    @property
+    def heard(self) -> Collection[str]:
+        """The patterns that it listens to."""
+        return self._membership.heard
+
+    def listen(self, patterns: Sequence[str]) -> None:
+        """Listen to these patterns of its manifest, and to no others; raises `ConflictingTypes` as `start` does."""
+        if not self.stopping.is_set():
+            self._membership.listen(patterns)
+
     def stop(self) -> None:
         """Take no more messages. The turn in progress goes on, within its limits. Idempotent."""
         if self.stopping.is_set():  # another may have its name by now, and have declared something under it
@@ -129,9 +139,13 @@ class Cell:
             late = DeadlineExceeded(f"no answer from {envelope.subject} in time: other messages came first")
             self.drop(envelope, "took the message when nobody waited any more", Cause.LATE, late)
             return
+        exports = self._membership.exports_for(envelope)
+        if not exports:
+            self.drop(envelope, "lost the right to listen before it took the message", Cause.STOPPED)
+            return
         with _Handling(self, envelope) as turn:
             result: object = None
-            for export in self._membership.exports_for(envelope):
+            for export in exports:
                 await self._runner.ready(turn.span, envelope.origin)
                 call = self._begin(export, envelope, turn.span)
                 await call.run()

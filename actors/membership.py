@@ -4,7 +4,7 @@ Everything comes and goes with the actor, and everything that is granted only: a
 and the type of a subject that it may not publish to binds nobody.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from desk.actors.manifest import Manifest
 from desk.bus.bus import Bus
@@ -27,9 +27,10 @@ class Membership:
         self._bus = bus
         self._mailbox = mailbox
         self._services: list[Service] = []
-        self._subscriptions: list[Subscription] = []
+        self._subscriptions: dict[str, Subscription] = {}
+        """By pattern; those that it listens to."""
         self._handlers: tuple[tuple[Pattern, str], ...] = ()
-        """The patterns that it listens to, and the export for each."""
+        """The same patterns, and the export for each."""
         self._routes: dict[str, tuple[str, ...]] = {}
         """The handlers of an event by its subject, for as many subjects as are kept."""
 
@@ -44,29 +45,57 @@ class Membership:
             self._bus.declare(subject, manifest.publishes[subject], by=manifest.name)
         for pattern in subscribes:
             await self._bus.pace.breathe()
-            (type_,) = manifest.exports[manifest.subscribes[pattern]].params
-            notices += self._bus.listens(pattern, type_, by=manifest.name)
-        self._handlers = tuple((Pattern(pattern), manifest.subscribes[pattern]) for pattern in subscribes)
+            notices += self._read(pattern)
         return tuple(notices)
 
-    def join(self) -> None:
+    def _read(self, pattern: str) -> tuple[str, ...]:
+        (type_,) = self._manifest.exports[self._manifest.subscribes[pattern]].params
+        return self._bus.listens(pattern, type_, by=self._manifest.name)
+
+    def join(self, subscribes: Sequence[str]) -> None:
         """Answer and listen from here on. Raises `ValueError` if somebody answers one of the subjects already."""
         for export, signature in self._manifest.exports.items():
             self._services.append(self._bus.serve(self.subjects[export], signature, self._mailbox))
-        for pattern, _ in self._handlers:
-            overflow = self._manifest.overflow.get(pattern.text, Overflow.WAIT)
-            self._subscriptions.append(self._bus.subscribe(pattern.text, mailbox=self._mailbox, overflow=overflow))
+        self._listen_to(subscribes)
+
+    def listen(self, subscribes: Sequence[str]) -> None:
+        """Listen to these patterns of the manifest from here on, and to no others.
+
+        Raises `ConflictingTypes` if it could not read what is published there; it listens to what it did before then.
+        """
+        for pattern in subscribes:
+            if pattern not in self._subscriptions:
+                self._read(pattern)
+        self._listen_to(subscribes)
+
+    @property
+    def heard(self) -> Collection[str]:
+        """The patterns that it listens to."""
+        return self._subscriptions.keys()
+
+    def _listen_to(self, patterns: Sequence[str]) -> None:
+        for pattern in [each for each in self._subscriptions if each not in patterns]:
+            self._subscriptions.pop(pattern).cancel()
+        for pattern in patterns:
+            if pattern not in self._subscriptions:
+                overflow = self._manifest.overflow.get(pattern, Overflow.WAIT)
+                subscription = self._bus.subscribe(pattern, mailbox=self._mailbox, overflow=overflow)
+                self._subscriptions[pattern] = subscription
+        self._handlers = tuple((Pattern(pattern), self._manifest.subscribes[pattern]) for pattern in patterns)
+        self._routes.clear()
 
     def leave(self) -> None:
         """Answer and listen no more, and bind nobody to its types. Not twice: another may have its name by then."""
         for service in self._services:
             self._bus.withdraw(service)
-        for subscription in self._subscriptions:
-            subscription.cancel()
+        self._listen_to(())
         self._bus.retract(self._manifest.name)
 
     def exports_for(self, envelope: Envelope) -> tuple[str, ...]:
-        """The exports that a message is for: one for a request, every handler that matches for an event."""
+        """The exports that a message is for: one for a request, every handler that matches for an event.
+
+        None for an event that it may not listen to any more.
+        """
         subject = envelope.subject
         if envelope.reply is not None:
             return (subject.rpartition(".")[2],)

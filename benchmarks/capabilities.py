@@ -119,7 +119,9 @@ async def _world(setup: Setup, scratch: Path) -> AsyncGenerator[dict[str, Ask]]:
             url = f"http://127.0.0.1:{port}/"
             yield {
                 "state.get": _asking(host, "state.get", {"key": "here"}, VALUE),
-                "filesystem.read, 4 KiB": _asking(host, "filesystem.read", {"path": f"{scratch}/files/block"}, BLOCK),
+                "filesystem.read, 4 KiB": _asking(
+                    host, "filesystem.read", {"path": f"{scratch}/files/block"}, BLOCK, "data"
+                ),
                 "network.http": _asking(host, "network.http", {"method": "GET", "url": url}, PAGE, "body"),
                 "httpcore, a GET": lambda: _get(url),
             }

@@ -67,7 +67,8 @@ class AuditRecord(NamedTuple):
 
     def __str__(self) -> str:
         """One line for people."""
-        return f"{self.extension} {self.outcome}: {self.reason}"
+        rule = f" ({self.rule})" if self.rule else ""
+        return f"{self.extension} {self.outcome}: {self.reason}{rule}"
 
 
 AuditSink = Callable[[AuditRecord], None]

@@ -12,7 +12,6 @@ says `as_self` begins a list of its own, and what belongs to an extension (its o
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import lru_cache
 from types import MappingProxyType
 
 from desk.bus.envelope import Origin
@@ -64,21 +63,24 @@ class Broker:
     def join(self, member: Member) -> None:
         """From here on its rights count, and a change of them closes what was opened under those that are gone."""
         self._members[member.name] = member
-        member.grants.on_change = self._changed
+        member.grants.on_change = lambda: self._changed(member)
 
     def leave(self, member: Member) -> None:
         """It has no rights any more, and nothing open. Idempotent."""
         if self._members.get(member.name) is member:
             del self._members[member.name]
         member.grants.on_change = None
+        member.on_change = None
         member.grants.close()
         member.resources.close_all()
-        self._changed()
+        self._changed(member)
 
-    def _changed(self) -> None:
+    def _changed(self, member: Member) -> None:
         self._changes += 1
         self.change.set()
         self._close_forbidden()
+        if member.on_change is not None:
+            member.on_change()
 
     def _close_forbidden(self) -> None:
         if self._closing:  # and to decide, a lease was found to be over: whoever is at it begins again
@@ -114,7 +116,7 @@ class Broker:
         `what` names the capability in the trace: `network.http`, `publish`, `call`.
         """
         await self._ask_for((atom,), use)
-        self._settle((atom,), use, what)
+        self.settle((atom,), use, what)
         return use.decisions[-1]
 
     async def _ask_for(self, atoms: Iterable[Atom], use: Use) -> None:
@@ -131,7 +133,7 @@ class Broker:
             if decision.missing != "grant" or not alone or not await self._ask(use, decision):
                 return
 
-    def _settle(self, atoms: Iterable[Atom], use: Use, what: str) -> None:
+    def settle(self, atoms: Iterable[Atom], use: Use, what: str) -> None:
         """Decide all of them at one moment, and count the use; it is one, also of a grant that several rest on.
 
         Raises `PermissionDenied` if one is denied; then none is used.
@@ -190,7 +192,7 @@ class Broker:
             raise CapabilityError(Code.INVALID, f"{capability}: {error}") from error
         try:
             await self._ask_for(atoms, use)
-            self._settle(atoms, use, capability)
+            self.settle(atoms, use, capability)
         except PermissionDenied:
             instead = getattr(provider, "denied", DENIAL)
             if instead is DENIAL:
@@ -202,12 +204,20 @@ class Broker:
             changes = self._changes
             try:
                 result = await provider.perform(request, use)
-            except PermissionDenied as error:
-                # What was allowed has led to something that is not: a name to an address, for one.
+            except CapabilityError as error:
+                if error.guest_code is not Code.DENIED:
+                    raise
+                # What was allowed has led to something that is not: a name to an address, a path to a link.
                 span.fail("denied", str(error))
                 for decision in use.decisions[:1]:
                     refused = replace(
-                        decision, allowed=False, by=None, grants=(), missing="rule", explanation=str(error)
+                        decision,
+                        allowed=False,
+                        by=None,
+                        grants=(),
+                        missing="rule",
+                        explanation=str(error),
+                        rule=error.rule if isinstance(error, PermissionDenied) else "",
                     )
                     self._audit(record_of(refused, use.origin, span.traceparent))
                 raise
@@ -227,18 +237,14 @@ def record_of(decision: Decision, origin: Origin, traceparent: str | None) -> Au
         time.time(),
         origin.sender,
         origin.chain,
-        _text(decision.atom),
+        decision.what or str(decision.atom),
         decision.allowed,
         decision.explanation,
         traceparent,
         origin.principals,
-        "; ".join([f"{_text(each.atom)} ({each.scope}, by {escaped(each.by)})" for each in decision.grants]),
+        "; ".join([each.text for each in decision.grants]),
         escaped(decision.rule),
         decision.missing,
         decision.observed,
         origin.hops,
     )
-
-
-_text = lru_cache(1024)(str)
-"""The canonical texts of atoms. Most requests are like one before."""

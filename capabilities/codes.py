@@ -66,5 +66,7 @@ class PermissionDenied(CapabilityError):
     doing = "operator"
     retry = "never"
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, *, rule: str = "") -> None:
         super().__init__(Code.DENIED, message)
+        self.rule = rule
+        """The operator's rule that refused it, for the audit: the guest is not told."""

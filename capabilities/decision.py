@@ -59,6 +59,8 @@ class Decision:
     """The operator's rule that refuses it."""
     observed: bool = False
     """Whether it is allowed only because the operator observes, and does not yet enforce."""
+    what: str = field(default="", compare=False)
+    """The request in canonical form, printable ASCII: made once, and kept in the audit of each request."""
 
     def spend(self) -> None:
         """Count one use of it, for grants that allow only so many."""
@@ -75,13 +77,13 @@ def decide(atom: Atom, requested: PermissionSet, mine: Sequence[Grant], rules: R
     rule = None if rules is None else rules.forbids(atom)
     if rule is not None:
         reason = f"{what}: refused by a rule of the operator"  # which, is not for a guest to know: `rule` has it
-        return Decision(False, atom, None, "rule", reason, "", rule=rule)
+        return Decision(False, atom, None, "rule", reason, "", rule=rule, what=what)
     grants = _resting_on(atom, mine)
     # If the manifest asks for all of what was granted, it asks for this part of it.
     asked = (grants is not None and all(grant.asked for grant in grants)) or requested.covers(atom)
     if asked and grants is not None:
         by = _joined(atom, grants)
-        return Decision(True, atom, by, None, f"{what}: granted by {by}", "", grants)
+        return Decision(True, atom, by, None, f"{what}: granted by {by}", "", grants, what=what)
     line = f"{atom.section}: [{quoted(atom.text)}]"
     if not asked:
         near = _near(requested, atom, "it asks for")
@@ -90,8 +92,9 @@ def decide(atom: Atom, requested: PermissionSet, mine: Sequence[Grant], rules: R
         near = _near((grant.atom for grant in mine), atom, "granted is")
         lacks = f"the manifest asks for it, but it is not granted; grant it with `{line}`{near}"
     if rules is not None and rules.observe:
-        return Decision(True, atom, atom, None, f"{what}: let through by observing only: {lacks}", line, observed=True)
-    return Decision(False, atom, None, "grant" if asked else "request", f"{what}: {lacks}", line)
+        reason = f"{what}: let through by observing only: {lacks}"
+        return Decision(True, atom, atom, None, reason, line, observed=True, what=what)
+    return Decision(False, atom, None, "grant" if asked else "request", f"{what}: {lacks}", line, what=what)
 
 
 def _resting_on(atom: Atom, mine: Sequence[Grant]) -> tuple[Grant, ...] | None:

@@ -18,6 +18,7 @@ from typing import Literal, Protocol
 
 from desk.capabilities.atoms import Atom
 from desk.capabilities.codes import PermissionDenied
+from desk.capabilities.syntax import escaped
 
 End = Literal["revoked", "narrowed", "expired", "used up"]
 """Why a grant is over."""
@@ -64,6 +65,7 @@ class Grant:
         "reason",
         "scope",
         "since",
+        "text",
         "used",
         "uses_left",
     )
@@ -96,6 +98,8 @@ class Grant:
         """Who gave it."""
         self.reason = reason
         """What for."""
+        self.text = f"{atom} ({scope.value}, by {escaped(by)})"
+        """As the audit names it, in printable ASCII."""
         self.expires = None if seconds is None else clock() + seconds
         """When it ends, on the clock that it was given with, in seconds; None: never."""
         self.uses_left = 1 if scope is Scope.ONCE else uses

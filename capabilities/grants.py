@@ -55,7 +55,7 @@ class Grants:
         self.requested = requested
         self.rules = rules
         self.on_change: Callable[[], None] | None = None
-        """Called when something is allowed no longer, and when `next_end` may be another."""
+        """Called when something is allowed no longer, or something more is."""
         self._clock = clock
         self._sections: dict[str, list[Grant]] = {}
         self._leases: list[Grant] = []
@@ -148,7 +148,7 @@ class Grants:
                 )
         for grant in grants:
             self._add(grant)
-        if any(grant.expires is not None for grant in grants) and self.on_change is not None:
+        if grants and self.on_change is not None:
             self.on_change()
 
     def revoke(self, what: Iterable[Atom] | Grant) -> Taken:

@@ -37,6 +37,8 @@ class Member:
     """Bytes that it may keep on disk: what lies below its own roots, and its state, each."""
     config: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     """The values of its manifest's `config`, checked; those that are secret as `Secret`."""
+    on_change: Callable[[], None] | None = None
+    """Called when it may do something no more, or something more."""
     seed: int = 0
     """What its seeded random numbers are made from."""
     reason: Callable[[Atom], str] = lambda _: ""

@@ -7,6 +7,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import cast
 
 from desk.bus.errors import DeskError
@@ -77,6 +78,32 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--json", action="store_true", help="print the results as one JSON object instead")
     demo.set_defaults(run=_demo)
 
+    run = commands.add_parser(
+        "run",
+        help="host all extensions of a folder until Ctrl-C",
+        description="Load every *.wasm of a folder, and of the folders right below it, each with its manifest inside of it or as "
+        "`manifest.ron` beside it. Show what each was granted of what it asks for, then a line for each denial, failure and line "
+        "of its log, until Ctrl-C (or SIGTERM). What waits is handled before the end; a second Ctrl-C does not wait for it.",
+        epilog="Exit code: 0 all of them ran until they were stopped, 1 one or more were refused (the others ran), or the "
+        "host could not start, 2 wrong usage, or the folder has no module, 130 stopped by a second Ctrl-C.",
+    )
+    _add_run_options(run)
+
+    audit = commands.add_parser(
+        "audit",
+        help="show what extensions were allowed and denied",
+        description="Print the decisions in a file that a host has written (`desk run --audit FILE`), oldest first, one a line. "
+        "Times are UTC. Older files are beside it: FILE.1 is the one before, FILE.2 the one before that.",
+        epilog="Exit code: 0, 2 the file cannot be read.",
+    )
+    audit.add_argument("file", metavar="FILE", help="the file, as in audit.jsonl")
+    audit.add_argument("--json", action="store_true", help="print one JSON object a line instead, for scripts")
+    audit.add_argument("--extension", metavar="NAME", help="only the decisions of this extension")
+    audit.add_argument(
+        "--denied", action="store_true", help="only what was denied, or would have been if rules were enforced"
+    )
+    audit.set_defaults(run=_audit)
+
     ext = commands.add_parser("ext", help="work on extensions", description="Commands for extension authors.")
     ext.set_defaults(help=ext.print_help)
     ext_commands = ext.add_subparsers(title="commands", metavar="COMMAND")
@@ -127,6 +154,41 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_run_options(run: argparse.ArgumentParser) -> None:
+    run.add_argument("folder", metavar="DIR", type=Path, help="the folder")
+    grants = run.add_mutually_exclusive_group()
+    grants.add_argument(
+        "--grant",
+        metavar="[NAME=]SECTION:TEXT",
+        action="append",
+        default=[],
+        dest="grants",
+        help="a permission as a manifest writes it, as in network:api.weather.com:80, for all extensions that ask for it, or "
+        "for one: weather-widget=network:api.weather.com:80; may be repeated",
+    )
+    grants.add_argument("--grant-requested", action="store_true", help="grant each of them all that it asks for")
+    run.add_argument(
+        "--policy",
+        metavar="FILE",
+        type=Path,
+        help="the operator's rules (RON): what is denied, whatever is granted (docs/policy.md)",
+    )
+    run.add_argument(
+        "--data-dir", metavar="DIR", type=Path, help="where extensions keep their files and state (default: nowhere)"
+    )
+    run.add_argument("--ask", action="store_true", help="ask on this terminal about what is requested and not granted")
+    run.add_argument(
+        "--observe",
+        action="store_true",
+        help="let through what lacks only a grant or a request, and say so; the policy's deny rules hold",
+    )
+    run.add_argument("--audit", metavar="FILE", type=Path, help="write each decision into this file, as a line of JSON")
+    run.add_argument(
+        "--json", action="store_true", dest="as_json", help="print one JSON object a line instead, for scripts"
+    )
+    run.set_defaults(run=_host)
+
+
 def _version() -> int:
     from importlib.metadata import version
 
@@ -142,6 +204,18 @@ def _demo(arguments: argparse.Namespace) -> int:
     from desk.cli import demo
 
     return demo.run(arguments.card, as_json=arguments.json)
+
+
+def _host(arguments: argparse.Namespace) -> int:
+    from desk.cli import run
+
+    return run.run(run.Options(**{name: getattr(arguments, name) for name in run.Options.__slots__}))
+
+
+def _audit(arguments: argparse.Namespace) -> int:
+    from desk.cli import audit
+
+    return audit.run(arguments.file, as_json=arguments.json, extension=arguments.extension, denied=arguments.denied)
 
 
 def _inspect(arguments: argparse.Namespace) -> int:

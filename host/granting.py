@@ -1,9 +1,12 @@
 """From what an operator says to what an extension gets: reading `grants`, and telling what is missing or of no use."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from desk.actors.cell import Cell
 from desk.actors.manifest import Manifest
+from desk.bus.errors import ConflictingTypes
 from desk.capabilities.broker import Broker
 from desk.capabilities.codes import PermissionDenied
 from desk.capabilities.message_atoms import BusAtom
@@ -11,6 +14,8 @@ from desk.capabilities.permissions import PermissionSet
 from desk.capabilities.provider import Use
 from desk.capabilities.vocabulary import Vocabulary
 from desk.host.parts import Parts
+
+log = logging.getLogger("desk.host")
 
 Permissions = Mapping[str, str | Sequence[str]]
 """Permissions by section, in the manifest's grammar: `{"network": ["api.weather.com:80"], "bus": ["publish:weather.*"]}`."""
@@ -60,3 +65,18 @@ async def heard(manifest: Manifest, broker: Broker, use: Use) -> tuple[tuple[str
         except PermissionDenied as denial:
             notices.append(f"does not listen to {pattern}: {denial}")
     return tuple(allowed), tuple(notices)
+
+
+def listen_anew(cell: Cell, broker: Broker, use: Use) -> None:
+    """Have an extension listen to what it may now, and no longer to what it may not. Audited."""
+    patterns: list[str] = []
+    for pattern in cell.manifest.subscribes:
+        atom = BusAtom.subscribe(pattern)
+        if use.member.grants.decide(atom).allowed:
+            patterns.append(pattern)
+            if pattern not in cell.heard:
+                broker.settle((atom,), use, "subscribe")
+    try:
+        cell.listen(patterns)
+    except ConflictingTypes as error:
+        log.warning("%s does not listen to more: %s", cell.name, error)

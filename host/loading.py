@@ -41,7 +41,7 @@ from desk.capabilities.vocabulary import Vocabulary
 from desk.host.engines import IMPORTS
 from desk.host.errors import AlreadyLoaded, HostNotOpen
 from desk.host.files import read_extension
-from desk.host.granting import Permissions, granted_to, heard, useless
+from desk.host.granting import Permissions, granted_to, heard, listen_anew, useless
 from desk.host.parts import Parts
 from desk.traces import names
 
@@ -169,8 +169,8 @@ class Loader:
                 Resources(limits.resources),
                 limits.storage,
                 settings(manifest.config, terms.config),
-                terms.seed,
-                manifest.reason,
+                seed=terms.seed,
+                reason=manifest.reason,
             )
             facet = Facet(self._parts.bus, self._parts.broker, member)
             runner = Runner(
@@ -197,6 +197,7 @@ class Loader:
                 cell.stop()
                 runner.close()
                 raise
+            member.on_change = lambda: listen_anew(cell, self._parts.broker, use)
             self._parts.tasks.start_soon(cell.run, name=f"actor {name}")
             if manifest.timers:
                 self._parts.tasks.start_soon(self._keep_time, cell, name=f"timers of {name}")

@@ -134,7 +134,11 @@ def _providers(options: Options, stack: AsyncExitStack) -> Sequence[Provider]:
     own = tuple(chain.from_iterable(each.operations() for each in options.capabilities))
     if options.providers is not None:
         return (*options.providers, *own)
-    standard = Standard(options.data_dir, options.addresses, options.clock)
+    # Whoever may write these could have machine code of its own run, or change what is remembered of it.
+    private = [options.cache_dir, options.audit_file and options.audit_file.parent]
+    standard = Standard(
+        options.data_dir, options.addresses, options.clock, [each for each in private if each is not None]
+    )
     stack.callback(standard.close)
     return (*standard.providers, *own)
 

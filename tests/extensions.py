@@ -52,11 +52,14 @@ ECHO = extension(
 """Answers, fails, traps and lies, one export for each way."""
 
 
-def relay(name: str, permissions: str = "", more: str = "") -> bytes:
-    """An extension that does what its caller tells it: requests and publishes anything, and returns the raw answer."""
+def relay(name: str, permissions: str = "", more: str = "", *, as_self: bool = False) -> bytes:
+    """An extension that does what its caller tells it: requests and publishes anything, and returns the raw answer.
+
+    With `as_self`, it asks with its own rights alone.
+    """
     return extension(
         f"""(name: "{name}", api_version: "0.1", exports: {{
-            "ask": (params: [string, bytes], ret: bytes),
+            "ask": (params: [string, bytes], ret: bytes, as_self: {"true" if as_self else "false"}),
             "tell": (params: [string, bytes], ret: i32),
             "handled": (params: [], ret: i32),
             "on_event": (params: [any]),

@@ -1,10 +1,45 @@
-"""A real HTTP server on loopback for tests: one canned answer for every path, and a memory of what was asked."""
+"""Real servers on loopback for tests: any that one can write, and one for HTTP with canned answers and a memory."""
 
-from collections.abc import AsyncGenerator
+import socket
+import ssl
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import anyio
 import anyio.abc
+from anyio.streams.tls import TLSListener
+
+Handler = Callable[[anyio.abc.ByteStream], Awaitable[None]]
+
+SINK = "2620:4f:8000::1"
+"""A public address by our table, at which nobody answers: AS112 (RFC 7535) is a sink for stray questions."""
+
+
+@asynccontextmanager
+async def listening(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncGenerator[int]:
+    """Serve TCP on 127.0.0.1; gives the port."""
+
+    async def handle(stream: anyio.abc.ByteStream) -> None:
+        async with stream:
+            try:
+                await handler(stream)
+            except (anyio.BrokenResourceError, anyio.EndOfStream):
+                pass  # the client has hung up, as it may
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = listener.extra(anyio.abc.SocketAttribute.local_port)
+    served = TLSListener(listener, tls, standard_compatible=False) if tls else listener
+    async with served, anyio.create_task_group() as tasks:
+        tasks.start_soon(served.serve, handle)
+        yield port
+        tasks.cancel_scope.cancel()
+
+
+def closed_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A port of 127.0.0.1 where nobody is."""
+    with socket.socket(type=kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 class Pages:

@@ -104,9 +104,8 @@ def _not_denied(found: Sequence[IPAddress], wanted: NetworkAtom, rules: Rules | 
     denied = {address: rules.denies_address(wanted, address) for address in found}
     left = [address for address in found if denied[address] is None]
     if not left:
-        raise PermissionDenied(
-            f"name {wanted.host.text} resolves to {found[0]}, which a rule of the operator refuses"
-        )
+        said = f"name {wanted.host.text} resolves to {found[0]}, which a rule of the operator refuses"
+        raise PermissionDenied(said, rule=denied[found[0]] or "")
     return left
 
 

@@ -1,5 +1,6 @@
 """The capabilities that every host has, unless its app replaces them."""
 
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from desk.capabilities.provider import Provider
 from desk.capabilities.providers.clock import Clock
 from desk.capabilities.providers.config import Config
 from desk.capabilities.providers.env import Env
+from desk.capabilities.providers.filesystem import Filesystem
 from desk.capabilities.providers.network import Network
 from desk.capabilities.providers.random import Random
 from desk.capabilities.providers.state import State
@@ -16,14 +18,22 @@ from desk.capabilities.providers.system import System
 
 
 class Standard:
-    """All of them, and what they share: the directory for what extensions keep, and the operator's names for addresses."""
+    """All of them. `data_dir` is for what extensions keep, `addresses` are the operator's names, `clock` tells the time.
+
+    `private` are directories of the host's own, which no grant reaches.
+    """
 
     def __init__(
-        self, data_dir: Path | None = None, addresses: AddressMap | None = None, clock: Timekeeper | None = None
+        self,
+        data_dir: Path | None = None,
+        addresses: AddressMap | None = None,
+        clock: Timekeeper | None = None,
+        private: Iterable[Path] = (),
     ) -> None:
         self._state = State(data_dir)
         families = (
             Network(address_map=addresses),
+            Filesystem(data_dir, private=private),
             self._state,
             Env(),
             Clock(clock),

@@ -184,3 +184,19 @@ def test_pattern_is_a_value() -> None:
 def test_reserved(text: str, answer: bool) -> None:
     """The first word decides whether a subject belongs to the host."""
     assert is_reserved(text) is answer
+
+
+def test_meet_is_what_both_match() -> None:
+    """For every two patterns, exactly the subjects that both match; None if there are none."""
+    wide = [pattern for pattern in PATTERNS if "b" not in pattern]
+    for mine, theirs in itertools.product(map(Pattern, wide), map(Pattern, PATTERNS)):
+        met = mine.meet(theirs)
+        both = {subject for subject in SUBJECTS if mine.matches(subject) and theirs.matches(subject)}
+        assert {subject for subject in SUBJECTS if met is not None and met.matches(subject)} == both, (mine, theirs)
+        assert met == theirs.meet(mine)
+
+
+def test_what_meets_beyond_the_longest_subject_meets_nowhere() -> None:
+    """Two patterns whose meeting would be longer than a subject may be match nothing together."""
+    words = [".".join("a" * 38 if place % 2 == odd else "*" for place in range(12)) for odd in (0, 1)]
+    assert Pattern(words[0]).meet(Pattern(words[1])) is None

@@ -24,7 +24,7 @@ from desk.capabilities.facet import Facet, answer_error
 from desk.capabilities.filesystem_atoms import FilesystemAtom
 from desk.capabilities.grants import Grants
 from desk.capabilities.permissions import PermissionSet
-from desk.capabilities.provider import Provider
+from desk.capabilities.provider import Member, Provider, Use
 from desk.traces import names
 from desk.traces.context import parse_traceparent
 from desk.traces.recorder import SpanRecorder, record_in_memory
@@ -49,11 +49,11 @@ class Thermometer:
     def __init__(self) -> None:
         self.measured: list[str] = []
 
-    def needs(self, request: object) -> Atom:
+    def needs(self, request: object, use: Use) -> tuple[Atom, ...]:
         """The file of the room, read by the parser that reads manifests."""
-        return FilesystemAtom.parse(f"read:/rooms/{_room(request)}")
+        return (FilesystemAtom.parse(f"read:/rooms/{_room(request)}"),)
 
-    async def perform(self, request: object) -> object:
+    async def perform(self, request: object, use: Use) -> object:
         """Measure."""
         room = _room(request)
         self.measured.append(room)
@@ -102,7 +102,7 @@ class World:
         providers: list[Provider] = [self.thermometer]
         for subject, type_ in (publishes or {}).items():
             self.bus.declare(subject, type_, by="declared")
-        return Facet(self.bus, Broker(providers, self.audit, self.tracing), Grants(requested, given))
+        return Facet(self.bus, Broker(providers, self.audit, self.tracing), Member("widget", Grants(requested, given)))
 
     @property
     def records(self) -> list[AuditRecord]:
@@ -243,11 +243,11 @@ class Camera:
     request_type: Type = parse_type(ron.parse("(room: string)"))
     response_type: Type = parse_type(ron.parse("(body: bytes)"))
 
-    def needs(self, request: object) -> Atom:
+    def needs(self, request: object, use: Use) -> tuple[Atom, ...]:
         """The file of the room."""
-        return FilesystemAtom.parse(f"read:/rooms/{_room(request)}")
+        return (FilesystemAtom.parse(f"read:/rooms/{_room(request)}"),)
 
-    async def perform(self, request: object) -> object:
+    async def perform(self, request: object, use: Use) -> object:
         """Take a picture."""
         return {"body": bytes(3 << 20)}
 
@@ -256,7 +256,9 @@ async def test_an_answer_may_be_larger_than_a_request() -> None:
     """An answer of 3 MiB is checked and sent: the default bound of one message, 1 MiB, is none for answers."""
     here = world()
     requested = PermissionSet.parse(ROOMS)
-    facet = Facet(here.bus, Broker([Camera()], here.audit, here.tracing), Grants(requested, requested))
+    facet = Facet(
+        here.bus, Broker([Camera()], here.audit, here.tracing), Member("widget", Grants(requested, requested))
+    )
     assert await ask(facet, "cap.camera", {"room": "kitchen"}) == {"ok": {"body": bytes(3 << 20)}}
 
 
@@ -280,7 +282,7 @@ async def test_a_broker_knows_its_capabilities() -> None:
     assert Broker([Thermometer()], Audit(), tracing).capabilities == ("thermometer",)
     nothing = Broker([], Audit(), tracing)
     with pytest.raises(CapabilityError, match="this host has: none"):
-        await nothing.perform("x", {}, Grants(PermissionSet(), PermissionSet()), GUEST)
+        await nothing.perform("x", {}, Use(Member("widget", Grants(PermissionSet())), GUEST))
 
 
 # -- the audit
@@ -353,9 +355,13 @@ async def test_authorise_raises_the_denial() -> None:
     here = world()
     broker = Broker([], here.audit, here.tracing)
     atom = FilesystemAtom.parse("read:/rooms")
-    broker.authorise(atom, Grants(PermissionSet((atom,)), PermissionSet((atom,))), GUEST, "x")
+    asked = PermissionSet((atom,))
+    use = Use(Member("widget", Grants(asked, asked)), GUEST)
+    decision = await broker.authorise(atom, use, "x")
+    assert decision.allowed
+    assert use.decisions == [decision]
     with pytest.raises(PermissionDenied, match="it is not granted") as caught:
-        broker.authorise(atom, Grants(PermissionSet((atom,)), PermissionSet()), GUEST, "x")
+        await broker.authorise(atom, Use(Member("widget", Grants(asked)), GUEST), "x")
     assert caught.value.guest_code is Code.DENIED
     assert str(caught.value) == here.records[-1].reason
 

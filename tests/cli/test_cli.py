@@ -121,7 +121,7 @@ def test_help_starts_no_engine() -> None:
     code = (
         "import sys\nfrom desk.cli.main import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
-        "heavy = ('wasmtime', 'opentelemetry', 'anyio', 'trio', 'cbor2', 'httpcore')\n"
+        "heavy = ('wasmtime', 'opentelemetry', 'anyio', 'trio', 'cbor2', 'h11')\n"
         "print([m for m in sys.modules if m.partition('.')[0] in heavy], file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
@@ -171,6 +171,37 @@ def test_an_extension_that_may_run_is_accepted(capsys: pytest.CaptureFixture[str
         "wasi_snapshot_preview1: fd_close, fd_fdstat_get, fd_seek, fd_write",
     ):
         assert part in lines
+
+
+SETTABLE = """(name: "tiny", api_version: "0.1", exports: {"add": (params: [i32, i32], ret: i32, as_self: true)},
+    permissions: {network: ["api.weather.com", "a.example:80"], clock: "wall"},
+    reasons: {network: "to fetch", "a.example:80": "to ask a"},
+    config: {city: (type: string, default: "Oslo", help: "where"), days: (type: u8), api_key: (type: string, secret: true)})"""
+
+
+def test_what_decides_about_an_extension_is_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Why it asks for what it asks for, what can be set about it, and which exports act with rights that a caller may lack."""
+    adds = '(func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))'
+    file = write(tmp_path, extension(SETTABLE, adds))
+    assert main(["ext", "inspect", file]) == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    for line in (
+        "add(i32, i32) -> i32, with its own rights alone",
+        'network connect:api.weather.com:443, "to fetch"',
+        'network connect:a.example:80, "to ask a"',
+        "clock wall",
+        'city: string, by default `"Oslo"`, where',
+        "days: u8, to be given",
+        "api_key: string, secret",
+    ):
+        assert line in lines
+    assert main(["ext", "inspect", "--json", file]) == 0
+    manifest = json.loads(capsys.readouterr().out)["manifest"]
+    assert manifest["reasons"] == {"network": "to fetch", "connect:a.example:80": "to ask a"}
+    assert manifest["config"]["city"] == {"type": "string", "default": '"Oslo"', "secret": False, "help": "where"}
+    assert manifest["exports"]["add"]["as_self"] is True
+    assert main(["ext", "inspect", "--ron", file]) == 0
+    assert parse_manifest(capsys.readouterr().out) == parse_manifest(SETTABLE)
 
 
 def test_inspect_as_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,213 @@
+"""`desk run DIR`: host the extensions of a folder until Ctrl-C or SIGTERM.
+
+Every `*.wasm` in the folder and in the folders right below it is an extension, its manifest inside of it or beside it. Each gets
+what `--grant` and the policy say, as far as its manifest asks for it, and no more. One that is refused is told, and the others
+run.
+
+All that can be wrong with the command line is found before anything is loaded.
+"""
+
+import logging
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import anyio
+
+from desk.actors.manifest import Manifest
+from desk.bus.errors import DeskError
+from desk.bus.ron.text import printable
+from desk.capabilities.audit_file import AuditFile
+from desk.capabilities.permissions import Atom, parse_atom
+from desk.capabilities.policy import Policy
+from desk.capabilities.policy_file import PolicyError, read_policy_file
+from desk.capabilities.syntax import PermissionSyntaxError
+from desk.capabilities.vocabulary import STANDARD
+from desk.cli.asking import TerminalAsk
+from desk.cli.exits import FAILED, OK, USAGE
+from desk.cli.journal import Journal, JsonJournal, LogLines, TextJournal
+from desk.cli.terminal import Terminal
+from desk.host import Host
+
+DRAIN = 2.0
+"""Seconds that messages in the mailboxes get to be handled, after the first Ctrl-C. A second one does not wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command line, as it was given."""
+
+    folder: Path
+    grants: Sequence[str] = ()
+    grant_requested: bool = False
+    policy: Path | None = None
+    data_dir: Path | None = None
+    ask: bool = False
+    observe: bool = False
+    audit: Path | None = None
+    as_json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One `--grant`: a permission, for one extension or for all that ask for it."""
+
+    extension: str | None
+    atom: Atom
+
+    @classmethod
+    def parse(cls, text: str) -> "Grant":
+        """Read `[NAME=]SECTION:TEXT`. Raises `PermissionSyntaxError`."""
+        name, equals, rest = text.partition("=")
+        if not equals or ":" in name:  # the sign is the permission's own, as in a path
+            name, rest = "", text
+        section, colon, permission = rest.partition(":")
+        if not colon:
+            raise PermissionSyntaxError(
+                f"no SECTION: in {rest[:80]!r}", "[NAME=]SECTION:TEXT, as in network:api.weather.com:80"
+            )
+        return cls(name or None, parse_atom(section, permission))
+
+    def concerns(self, manifest: Manifest) -> bool:
+        """Whether it gives that extension anything."""
+        if self.extension not in (None, manifest.name):
+            return False
+        return any(self.atom.covers(asked) or asked.covers(self.atom) for asked in manifest.requested)
+
+    def __str__(self) -> str:
+        return f"{self.extension}={self.atom}" if self.extension else str(self.atom)
+
+
+def run(options: Options) -> int:
+    """Host the folder; 0 if all of it ran until it was stopped, 1 if a module was refused, 2 for wrong usage."""
+    try:
+        grants = [Grant.parse(text) for text in options.grants]
+        policy = _policy(options)
+        files = modules(options.folder)
+    except (PermissionSyntaxError, PolicyError, OSError) as error:
+        print("\n".join(printable(line) for line in f"desk: {error}".splitlines()), file=sys.stderr)
+        return USAGE
+    if options.ask and not sys.stdin.isatty():
+        print("desk: --ask needs a terminal on standard input", file=sys.stderr)
+        return USAGE
+    if not files:
+        print(
+            f"desk: there is no *.wasm in {printable(str(options.folder))}, nor in a folder right below it",
+            file=sys.stderr,
+        )
+        return USAGE
+    terminal = Terminal()
+    journal = JsonJournal(terminal) if options.as_json else TextJournal(terminal)
+    lines = LogLines(journal)
+    log = logging.getLogger("desk")
+    log.addHandler(lines)
+    log.setLevel(logging.INFO)
+    with AuditFile(options.audit) if options.audit else nullcontext() as audit:
+        host = Host(data_dir=options.data_dir, policy=policy, audit=audit)
+        return anyio.run(_Running(host, options, policy, grants, files, journal, lines).serve, backend="trio")
+
+
+def _policy(options: Options) -> Policy:
+    """The operator's, as the options have it. Raises `PolicyError`, `OSError`."""
+    ask = TerminalAsk() if options.ask else None
+    if options.policy is None:
+        return Policy(observe=options.observe, ask=ask)
+    said = read_policy_file(options.policy, STANDARD)
+    return Policy(
+        deny=said.deny,
+        ceiling=said.ceiling,
+        grants=said.grants,
+        observe=options.observe or said.observe,
+        ask=ask,
+    )
+
+
+def modules(folder: Path) -> list[Path]:
+    """The modules to host, in order. Raises `OSError` if the folder cannot be read; hidden ones are left out."""
+    places = [folder, *(each for each in sorted(folder.iterdir()) if each.is_dir() and not each.name.startswith("."))]
+    found = (each for place in places for each in sorted(place.iterdir()))
+    return [each for each in found if each.suffix == ".wasm" and not each.name.startswith(".")]
+
+
+@dataclass(slots=True)
+class _Running:
+    host: Host
+    options: Options
+    policy: Policy
+    grants: Sequence[Grant]
+    files: Sequence[Path]
+    journal: Journal
+    lines: LogLines
+    refused: int = 0
+    of_use: set[Grant] = field(default_factory=set[Grant])
+
+    async def serve(self) -> int:
+        """Load, run until a signal, stop."""
+        began = time.monotonic()
+        working = anyio.CancelScope()
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(stop_when_told, signals, working)
+                async with self.host as host:
+                    with working:
+                        await self._load_all(host)
+                        if host.extensions():
+                            self.journal.running(len(host.extensions()))
+                            await anyio.sleep_forever()
+                    if host.extensions():
+                        self.journal.stopping()
+                        await host.drain(DRAIN)
+                        self.journal.stopped(host.statistics(), host.audit.observed, time.monotonic() - began)
+                tasks.cancel_scope.cancel()
+        return FAILED if self.refused else OK
+
+    async def _load_all(self, host: Host) -> None:
+        for file in self.files:
+            place = str(file.relative_to(self.options.folder))
+            try:
+                await self._load(host, file, place)
+            except DeskError as error:
+                self.refused += 1
+                self.journal.refused(place, getattr(error, "reasons", (str(error),)))
+            finally:
+                self.lines.loading = None
+        for grant in self.grants:
+            if grant not in self.of_use:
+                self.journal.note(f"--grant {grant} gives nothing: no extension here asks for it")
+
+    async def _load(self, host: Host, file: Path, place: str) -> None:
+        admission = await host.inspect(file)
+        manifest = admission.check()
+        self.journal.loading(place)
+        self.lines.loading = manifest.name
+        began = time.monotonic()
+        extension = await host.load(file, grants=self._granted(manifest))
+        self.journal.loaded(place, extension, time.monotonic() - began)
+        rules = self.policy.rules(manifest.name)
+        for atom in manifest.requested:
+            rule = rules.forbids(atom)
+            if rule is not None:
+                self.journal.note(f"{manifest.name}: the policy forbids {atom}, or a part of it: {rule}")
+
+    def _granted(self, manifest: Manifest) -> Mapping[str, Sequence[str]] | Literal["requested"]:
+        if self.options.grant_requested:
+            return "requested"
+        concerned = [grant for grant in self.grants if grant.concerns(manifest)]
+        self.of_use.update(concerned)
+        texts: dict[str, list[str]] = {}
+        for atom in (*self.policy.granted(manifest), *(grant.atom for grant in concerned)):
+            texts.setdefault(atom.section, []).append(atom.text)
+        return texts
+
+
+async def stop_when_told(signals: AsyncIterator[signal.Signals], working: anyio.CancelScope) -> None:
+    """The first signal ends the work in good order, the second one at once."""
+    await anext(signals)
+    working.cancel()
+    await anext(signals)
+    raise KeyboardInterrupt

@@ -461,6 +461,16 @@ def test_what_was_narrowed_is_still_reached() -> None:
         assert root.derived == ()
 
 
+def test_what_was_narrowed_together_is_still_reached() -> None:
+    """Also if a grant and what was derived from it are narrowed at once, by the one extension that has both."""
+    grants = Grants(WIDE)
+    (root,) = grants.give([NetworkAtom.parse("x.example:1-9")])
+    grants.take([root.derive()])
+    assert len(grants.revoke([NetworkAtom.parse("x.example:1-5")]).left) == 2
+    root.revoke()
+    assert grants.records() == ()
+
+
 @pytest.mark.parametrize(
     ("held", "taken", "left"),
     [

@@ -120,7 +120,8 @@ class Policy:
         for rule in self.deny:
             check_rule(rule)
         self.ceiling = None if ceiling is None else self._read(ceiling, "ceiling")
-        self.grants = MappingProxyType({name: self._given(each, f"grants[{name!r}]") for name, each in grants.items()})
+        given: dict[str, Given] = {name: self._given(each, f"grants[{name!r}]") for name, each in grants.items()}
+        self.grants: Mapping[str, Given] = MappingProxyType(given)
         self.observe = observe if isinstance(observe, bool) else frozenset(observe)
         self.decide = decide
         self.ask = ask

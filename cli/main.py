@@ -176,6 +176,12 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--data-dir", metavar="DIR", type=Path, help="where extensions keep their files and state (default: nowhere)"
     )
+    run.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help='what manifests list in `config`, in JSON: {"weather-widget": {"city": "Paris"}}; secrets belong here, too',
+    )
     run.add_argument("--ask", action="store_true", help="ask on this terminal about what is requested and not granted")
     run.add_argument(
         "--observe",

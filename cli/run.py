@@ -7,22 +7,21 @@ run.
 All that can be wrong with the command line is found before anything is loaded.
 """
 
+import json
 import logging
 import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import anyio
 
 from desk.actors.manifest import Manifest
 from desk.bus.errors import DeskError
 from desk.bus.ron.text import printable
-from desk.capabilities.audit_file import AuditFile
 from desk.capabilities.permissions import Atom, parse_atom
 from desk.capabilities.policy import Policy
 from desk.capabilities.policy_file import PolicyError, read_policy_file
@@ -47,6 +46,7 @@ class Options:
     grant_requested: bool = False
     policy: Path | None = None
     data_dir: Path | None = None
+    config: Path | None = None
     ask: bool = False
     observe: bool = False
     audit: Path | None = None
@@ -88,8 +88,9 @@ def run(options: Options) -> int:
     try:
         grants = [Grant.parse(text) for text in options.grants]
         policy = _policy(options)
+        config = read_config(options.config)
         files = modules(options.folder)
-    except (PermissionSyntaxError, PolicyError, OSError) as error:
+    except (PermissionSyntaxError, PolicyError, ValueError, OSError) as error:
         print("\n".join(printable(line) for line in f"desk: {error}".splitlines()), file=sys.stderr)
         return USAGE
     if options.ask and not sys.stdin.isatty():
@@ -107,9 +108,8 @@ def run(options: Options) -> int:
     log = logging.getLogger("desk")
     log.addHandler(lines)
     log.setLevel(logging.INFO)
-    with AuditFile(options.audit) if options.audit else nullcontext() as audit:
-        host = Host(data_dir=options.data_dir, policy=policy, audit=audit)
-        return anyio.run(_Running(host, options, policy, grants, files, journal, lines).serve, backend="trio")
+    host = Host(data_dir=options.data_dir, policy=policy, audit=options.audit)
+    return anyio.run(_Running(host, options, policy, grants, config, files, journal, lines).serve, backend="trio")
 
 
 def _policy(options: Options) -> Policy:
@@ -134,12 +134,27 @@ def modules(folder: Path) -> list[Path]:
     return [each for each in found if each.suffix == ".wasm" and not each.name.startswith(".")]
 
 
+def read_config(path: Path | None) -> Mapping[str, Mapping[str, object]]:
+    """The settings of each extension by its name, from a file in JSON. Raises `ValueError` for another, and `OSError`."""
+    if path is None:
+        return {}
+    expected = 'expected JSON like {"weather-widget": {"city": "Paris"}}'
+    try:
+        found: object = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):  # without its text, which may be a secret's
+        raise ValueError(f"{path} cannot be read: {expected}") from None
+    if not isinstance(found, dict) or not all(isinstance(each, dict) for each in found.values()):  # pyright: ignore[reportUnknownVariableType,reportUnknownMemberType]
+        raise ValueError(f"{path} is something else: {expected}")
+    return cast("Mapping[str, Mapping[str, object]]", found)
+
+
 @dataclass(slots=True)
 class _Running:
     host: Host
     options: Options
     policy: Policy
     grants: Sequence[Grant]
+    config: Mapping[str, Mapping[str, object]]
     files: Sequence[Path]
     journal: Journal
     lines: LogLines
@@ -179,6 +194,8 @@ class _Running:
         for grant in self.grants:
             if grant not in self.of_use:
                 self.journal.note(f"--grant {grant} gives nothing: no extension here asks for it")
+        for name in self.config.keys() - {extension.name for extension in host.extensions()}:
+            self.journal.note(f"--config has settings of {name}, which is not here")
 
     async def _load(self, host: Host, file: Path, place: str) -> None:
         admission = await host.inspect(file)
@@ -186,7 +203,7 @@ class _Running:
         self.journal.loading(place)
         self.lines.loading = manifest.name
         began = time.monotonic()
-        extension = await host.load(file, grants=self._granted(manifest))
+        extension = await host.load(file, grants=self._granted(manifest), config=self.config.get(manifest.name))
         self.journal.loaded(place, extension, time.monotonic() - began)
         rules = self.policy.rules(manifest.name)
         for atom in manifest.requested:

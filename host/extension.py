@@ -45,3 +45,5 @@ class HostStatistics:
     allowed: int
     """Requests of extensions that were decided so."""
     denied: int
+    observed: int
+    """Of those that were allowed: how many would have been denied, were rules enforced (`Policy(observe=...)`)."""

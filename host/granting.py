@@ -22,15 +22,11 @@ Permissions = Mapping[str, str | Sequence[str]]
 
 
 def granted_to(manifest: Manifest, grants: Permissions | Literal["requested"] | None, parts: Parts) -> PermissionSet:
-    """What is granted: what the app says or else the policy, and what a person has granted for always.
+    """What is granted: what the app says, or else the policy.
 
     Raises `PermissionSyntaxError`, or `TypeError` for what is no mapping at all.
     """
-    given = parts.policy.granted(manifest) if grants is None else _read(manifest, grants, parts.vocabulary)
-    if parts.remembered is None:
-        return given
-    always = parts.remembered.granted(manifest.name, manifest.requested)
-    return PermissionSet((*given.atoms, *always.atoms)) if always.atoms else given
+    return parts.policy.granted(manifest) if grants is None else _read(manifest, grants, parts.vocabulary)
 
 
 def _read(manifest: Manifest, grants: Permissions | Literal["requested"], vocabulary: Vocabulary) -> PermissionSet:

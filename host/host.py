@@ -253,7 +253,8 @@ class Host:
         """What it has done so far."""
         self._check_open()
         cells = {name: loaded.cell.statistics() for name, loaded in sorted(self._loaded.items())}
-        return HostStatistics(cells, self.bus.statistics(), self.audit.allowed, self.audit.denied)
+        audit = self.audit
+        return HostStatistics(cells, self.bus.statistics(), audit.allowed, audit.denied, audit.observed)
 
     async def drain(self, deadline: float = 5.0) -> Drained:
         """Refuse new messages, and have those handled that are there, for at most `deadline` seconds: before it is left."""

@@ -32,6 +32,7 @@ from desk.bus.envelope import Origin
 from desk.bus.errors import DeskError, NoReceiver, Unavailable
 from desk.bus.timers import Tick
 from desk.capabilities.facet import Facet
+from desk.capabilities.grant import Scope
 from desk.capabilities.grants import Grants
 from desk.capabilities.message_atoms import BusAtom
 from desk.capabilities.permissions import PermissionSet
@@ -163,9 +164,13 @@ class Loader:
         with self._parts.tracing.span(names.LOAD, name) as span:
             with self._parts.tracing.span(names.COMPILE, name, parent=span.traceparent):
                 program = await self._parts.compiler.program(engine, name, module.wasm, module.digest)
+            grants = Grants(manifest.requested, granted, self._parts.policy.rules(name))
+            if self._parts.remembered is not None:
+                always = self._parts.remembered.granted(name, manifest.requested)
+                grants.give(always, scope=Scope.ALWAYS, by="person")
             member = Member(
                 name,
-                Grants(manifest.requested, granted, self._parts.policy.rules(name)),
+                grants,
                 Resources(limits.resources),
                 limits.storage,
                 settings(manifest.config, terms.config),

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import chain
@@ -80,7 +80,7 @@ async def open_parts(options: Options, audit: Audit, stack: AsyncExitStack) -> P
     tracing = options.tracing
     if tracing is None:
         tracing = configure_from_environment()
-        stack.push_async_callback(_shutdown, tracing)
+        stack.push_async_callback(_in_thread, tracing.shutdown)  # delivers the spans still held
     bus = Bus(tracing, options.clock)
     vocabulary = STANDARD.extended({each.name: each.permission for each in options.capabilities})
     remembered = _remembered(options.data_dir, vocabulary, stack)
@@ -88,7 +88,8 @@ async def open_parts(options: Options, audit: Audit, stack: AsyncExitStack) -> P
     audit.sinks.append(mirror)
     stack.callback(audit.sinks.remove, mirror)
     if options.audit_file is not None:
-        file = stack.enter_context(AuditFile(options.audit_file))
+        file = AuditFile(options.audit_file)
+        stack.push_async_callback(_in_thread, file.close)
         audit.sinks.append(file)
         stack.callback(audit.sinks.remove, file)
     asks = options.policy.ask
@@ -155,7 +156,7 @@ def _cache(directory: Path | None) -> ModuleCache | None:
         return None
 
 
-async def _shutdown(tracing: Tracing) -> None:
-    """Deliver the spans still held; it takes seconds at most, also when everything else is being cancelled."""
+async def _in_thread(end: Callable[[], object]) -> None:
+    """Do what is to be done at the end: it takes seconds at most, also when everything else is being cancelled."""
     with anyio.CancelScope(shield=True):
-        await anyio.to_thread.run_sync(tracing.shutdown)
+        await anyio.to_thread.run_sync(end)

@@ -405,3 +405,50 @@ def test_the_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None
         "130",
     ):
         assert word in shown
+
+
+# -- settings
+
+SETTINGS = extension(
+    """(name: "settings", api_version: "0.1", exports: {"on_tick": (params: [])}, timers: {"on_tick": "every 100ms"},
+        config: {"city": (type: string), "key": (type: string, secret: true)})""",
+    """
+    (func (export "on_tick") (local $pair i64)
+      (local.set $pair (call $context))
+      (drop (call $read (i32.wrap_i64 (i64.shr_u (local.get $pair) (i64.const 32))) (i32.const 0) (i32.const 0) (i32.const 1024)))
+      (call $log (i32.const 2) (i32.const 0) (i32.wrap_i64 (local.get $pair))))
+    """,
+)
+"""Every 100 ms it logs what it is told about the call, its settings among it."""
+
+
+def test_settings_come_from_a_file(folder: Path) -> None:
+    """`--config FILE` has the settings of each extension; a secret one is not among what a message tells it."""
+    (folder / "settings.wasm").write_bytes(SETTINGS)
+    config = folder.parent / "config.json"
+    config.write_text('{"settings": {"city": "Paris", "key": "a secret key"}, "other": {}}')
+    with running(folder, "--config", str(config)) as process:
+        said = "".join(lines_until(process, "Paris"))
+        assert "a secret key" not in said
+        assert "--config has settings of other, which is not here" in said
+        assert stopped(process)[0] == 0
+
+
+def test_a_setting_that_is_missing_is_told(folder: Path) -> None:
+    """An extension without a setting that it needs is refused, with the name of the setting; it was the only one."""
+    (folder / "settings.wasm").write_bytes(SETTINGS)
+    with running(folder) as process:
+        lines_until(process, "config.city")
+        assert process.wait(PATIENCE) == 1
+
+
+@pytest.mark.parametrize("text", ["{", '["a secret"]', '{"settings": "a secret"}', "[" * 100_000])
+def test_settings_that_are_none_are_wrong_usage(folder: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
+    """A file that is not what it should be is refused before anything is loaded; nothing of it is shown."""
+    (folder / "settings.wasm").write_bytes(SETTINGS)
+    config = folder.parent / "config.json"
+    config.write_text(text)
+    assert main(["run", str(folder), "--config", str(config)]) == 2
+    said = capsys.readouterr().err
+    assert "expected JSON like" in said
+    assert "secret" not in said

@@ -31,6 +31,11 @@ class Outgoing:
     refused: Code | None = None
     why: str = ""
 
+    @property
+    def may_be_brief(self) -> bool:
+        """Whether it may be carried out without waiting: a capability may, what goes over the bus to others is not tried."""
+        return self.kind == "request" and self.subject.startswith(b"cap.")
+
 
 def _read(guest: Guest, handle: int, offset: int, pointer: int, capacity: int) -> int:
     if not guest.ready:

@@ -13,7 +13,7 @@ There are two ways into a turn, and they differ only in the task that takes its 
 """
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -62,8 +62,9 @@ class Cell:
         self._limits = limits
         self._bus = bus
         self._mailbox = Mailbox(self.name, limits.mailbox, limits.mailbox_bytes)
-        self._membership = Membership(manifest, bus, self._mailbox)
-        self.subjects = self._membership.subjects
+        self.membership = Membership(manifest, bus, self._mailbox)
+        """What it is on the bus; to be changed until it is `stopping`."""
+        self.subjects = self.membership.subjects
         """Where requests to each of its exports go."""
         self._lost = LogRate(*_LOST)
         self._unfinished: Call | None = None
@@ -91,9 +92,9 @@ class Cell:
         Raises `ExtensionError` if the guest fails to start, `ConflictingTypes` if another extension says otherwise what the
         events are that it publishes or listens to; it is not reachable then. Returns what it should be told.
         """
-        notices = await self._membership.declare(subscribes, publishes)
+        notices = await self.membership.declare(subscribes, publishes)
         await self._runner.ready(span, APP)
-        self._membership.join(subscribes)
+        self.membership.join(subscribes)
         self._mailbox.on_idle = self._take_at_once
         return notices
 
@@ -109,25 +110,16 @@ class Cell:
             self.stop()
             if self.current is not None:
                 self.current.abandon()
+                self._unfinished = None
             self._runner.close()
             self.stopped.set()
-
-    @property
-    def heard(self) -> Collection[str]:
-        """The patterns that it listens to."""
-        return self._membership.heard
-
-    def listen(self, patterns: Sequence[str]) -> None:
-        """Listen to these patterns of its manifest, and to no others; raises `ConflictingTypes` as `start` does."""
-        if not self.stopping.is_set():
-            self._membership.listen(patterns)
 
     def stop(self) -> None:
         """Take no more messages. The turn in progress goes on, within its limits. Idempotent."""
         if self.stopping.is_set():  # another may have its name by now, and have declared something under it
             return
         self.stopping.set()
-        self._membership.leave()
+        self.membership.leave()
         for envelope in self._mailbox.close():
             self.drop(envelope, "was stopped before it took the message", Cause.STOPPED)
 
@@ -139,7 +131,7 @@ class Cell:
             late = DeadlineExceeded(f"no answer from {envelope.subject} in time: other messages came first")
             self.drop(envelope, "took the message when nobody waited any more", Cause.LATE, late)
             return
-        exports = self._membership.exports_for(envelope)
+        exports = self.membership.exports_for(envelope)
         if not exports:
             self.drop(envelope, "lost the right to listen before it took the message", Cause.STOPPED)
             return
@@ -163,7 +155,7 @@ class Cell:
         runner = self._runner
         if self.current is not None or not runner.live or not runner.begins_here:
             return False
-        exports = self._membership.exports_for(envelope)
+        exports = self.membership.exports_for(envelope)
         if len(exports) != 1:
             return False
         with _Handling(self, envelope) as turn:

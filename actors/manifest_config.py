@@ -19,13 +19,18 @@ from typing import Final, Literal
 
 from desk.actors.manifest_place import Place
 from desk.actors.manifest_types import read_type
-from desk.bus import ron
+from desk.bus import codec, ron
+from desk.bus.codec import CodecError
 from desk.bus.types import MAX_TYPE_SIZE, InvalidValue, OptionOf, Type
 from desk.bus.types.base import did_you_mean
 from desk.capabilities.secrets import Secret
 
 MAX_SETTINGS = 64
 MAX_HELP = 200
+
+MAX_GIVEN = 64 << 10
+"""Bytes of all values together, as messages have them: `context()` tells them with each, and secrets are looked for in each log
+line."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _FIELDS = ("type", "default", "secret", "help")
@@ -93,7 +98,7 @@ def settings(config: Mapping[str, Setting], given: Mapping[str, object]) -> dict
     """The value of each setting in `config`: the one `given`, or else its default; those that are secret as `Secret`.
 
     Raises `InvalidValue`, whose path is `config.NAME`, for a name that `config` does not have, for a value of another type,
-    and for one that is missing. What it says of a secret is its type, never its value.
+    for one that is missing, and for more than `MAX_GIVEN`. What it says of a secret is its type, never its value.
     """
     for name in given:
         if name not in config:
@@ -101,7 +106,22 @@ def settings(config: Mapping[str, Setting], given: Mapping[str, object]) -> dict
             raise InvalidValue(
                 f"config.{name}", f"one of {known}", f"an unknown setting{did_you_mean(str(name), config)}"
             )
-    return {name: _value(f"config.{name}", each, given.get(name, each.default)) for name, each in config.items()}
+    found = {name: _value(f"config.{name}", each, given.get(name, each.default)) for name, each in config.items()}
+    left = MAX_GIVEN
+    for name, value in found.items():
+        size = _size(value.reveal() if isinstance(value, Secret) else value, left)
+        if size is None:
+            raise InvalidValue(f"config.{name}", f"at most {MAX_GIVEN:,} bytes in all settings together", "more")
+        left -= size
+    return found
+
+
+def _size(value: object, most: int) -> int | None:
+    """Bytes of a value in a message; None if there are more than `most`."""
+    try:
+        return len(codec.encode(value, max_size=most))
+    except CodecError:
+        return None
 
 
 def _value(path: str, setting: Setting, value: object) -> object:

@@ -29,6 +29,8 @@ class Membership:
         self._services: list[Service] = []
         self._subscriptions: dict[str, Subscription] = {}
         """By pattern; those that it listens to."""
+        self._published: set[str] = set()
+        """The subjects whose type it has declared."""
         self._handlers: tuple[tuple[Pattern, str], ...] = ()
         """The same patterns, and the export for each."""
         self._routes: dict[str, tuple[str, ...]] = {}
@@ -39,10 +41,10 @@ class Membership:
 
         Large types take milliseconds each, so others have their turns between them. Raises `ConflictingTypes`.
         """
-        manifest, notices = self._manifest, list[str]()
+        notices = list[str]()
         for subject in publishes:
             await self._bus.pace.breathe()
-            self._bus.declare(subject, manifest.publishes[subject], by=manifest.name)
+            self.publish(subject)
         for pattern in subscribes:
             await self._bus.pace.breathe()
             notices += self._read(pattern)
@@ -58,20 +60,31 @@ class Membership:
             self._services.append(self._bus.serve(self.subjects[export], signature, self._mailbox))
         self._listen_to(subscribes)
 
-    def listen(self, subscribes: Sequence[str]) -> None:
-        """Listen to these patterns of the manifest from here on, and to no others.
-
-        Raises `ConflictingTypes` if it could not read what is published there; it listens to what it did before then.
-        """
-        for pattern in subscribes:
-            if pattern not in self._subscriptions:
-                self._read(pattern)
-        self._listen_to(subscribes)
-
     @property
     def heard(self) -> Collection[str]:
         """The patterns that it listens to."""
         return self._subscriptions.keys()
+
+    @property
+    def published(self) -> Collection[str]:
+        """The subjects whose type it has declared."""
+        return self._published
+
+    def confine(self, subscribes: Collection[str], publishes: Collection[str]) -> None:
+        """Listen to no pattern but these, and declare the type of no subject but these."""
+        self._listen_to([pattern for pattern in self._subscriptions if pattern in subscribes])
+        self._published.intersection_update(publishes)
+        self._bus.retract(self._manifest.name, publishes=self._published, subscribes=self._subscriptions)
+
+    def listen(self, pattern: str) -> None:
+        """Listen to this pattern of the manifest, too. Raises `ConflictingTypes` if it could not read what is published there."""
+        self._read(pattern)
+        self._listen_to([*self._subscriptions, pattern])
+
+    def publish(self, subject: str) -> None:
+        """Declare the type that the manifest has for this subject. Raises `ConflictingTypes`."""
+        self._bus.declare(subject, self._manifest.publishes[subject], by=self._manifest.name)
+        self._published.add(subject)
 
     def _listen_to(self, patterns: Sequence[str]) -> None:
         for pattern in [each for each in self._subscriptions if each not in patterns]:
@@ -81,7 +94,8 @@ class Membership:
                 overflow = self._manifest.overflow.get(pattern, Overflow.WAIT)
                 subscription = self._bus.subscribe(pattern, mailbox=self._mailbox, overflow=overflow)
                 self._subscriptions[pattern] = subscription
-        self._handlers = tuple((Pattern(pattern), self._manifest.subscribes[pattern]) for pattern in patterns)
+        handlers = self._manifest.subscribes.items()  # in the order of the manifest
+        self._handlers = tuple((Pattern(pattern), export) for pattern, export in handlers if pattern in patterns)
         self._routes.clear()
 
     def leave(self) -> None:

@@ -1,27 +1,28 @@
 """The runner: keeps one live instance of an extension and calls its exports, under the actor's limits.
 
 A call is: lower the arguments into the guest's payloads, run the fiber to its end, carry what the guest asks for to its
-facet meanwhile, write what it logged, and judge the outcome. What comes back is checked against the declared type.
+facet meanwhile (`asking.py`), write what it logged, and judge the outcome. What comes back is checked against the declared type.
 
-Most calls are over within their first slice. That much, `Call.step`, needs no event loop; what is not over then, `Call.finish`
-drives to its end.
+Most calls are over within their first slice, with what they ask for if that can be answered at once. That much, `Call.step`,
+needs no event loop; what is not over then, `Call.finish` drives to its end.
 
 Let it crash: after a trap, an exit or a kill the instance is gone, with all the guest's state, and the next call makes a
 fresh one. An error value (`fail`) or a bad reply costs nothing.
 """
 
-import logging
 import time
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 
 import anyio
 import anyio.lowlevel
 
-from desk.actors.abi import Outgoing
+from desk.actors.asking import Asking
 from desk.actors.engine.capacity import ANY, Capacity
 from desk.actors.engine.engine import Engine, Program
 from desk.actors.engine.instance import Instance
 from desk.actors.engine.pump import Pump
+from desk.actors.engine.ticker import TICK
 from desk.actors.errors import Exited, ExtensionError, Killed, Trapped
 from desk.actors.forecast import Forecast
 from desk.actors.guest import Guest, log_rate_of
@@ -29,21 +30,14 @@ from desk.actors.limits import Limits
 from desk.actors.sources import Seeded
 from desk.actors.turn import Turn
 from desk.actors.verdict import judge
+from desk.actors.voice import Voice
 from desk.bus import codec
 from desk.bus.envelope import Origin
-from desk.bus.ron.text import printable
 from desk.bus.types import Signature
-from desk.capabilities.codes import Code
-from desk.capabilities.facet import Facet, answer_error
-from desk.capabilities.secrets import public, redactor
+from desk.capabilities.facet import Facet
+from desk.capabilities.secrets import public
 from desk.traces import names
 from desk.traces.tracing import Span, Tracing
-
-_LEVELS = (logging.DEBUG - 5, logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
-"""The guest's log levels 0 to 4."""
-
-_SPAN_EVENTS = 32
-"""Log lines of one call that also become events of its span: more would drown the trace."""
 
 LARGE = 1 << 20
 """Bytes of a program, code and data: an instance of a larger one is made in a worker thread."""
@@ -80,12 +74,15 @@ class Runner:
         self.forecast = Forecast()
         self.fuel = 0
         """What all calls have used so far that came to an end, well or not; 0 where the profile does not count it."""
-        self.log = logging.getLogger(f"desk.ext.{name}")
+        self.voice = Voice(name, facet.member.config)
+        """Its log."""
         self.profile = program.profile
         self.config = public(facet.member.config)
         """The settings that the guest is told with each message: those that are not secret."""
-        self.redact = redactor(facet.member.config)
-        """Takes the secret ones out of a text."""
+        self.at_once = not tracing.on  # a span cannot go on in another task on its own
+        """Whether what can be answered at once is answered in the task that has begun the call."""
+        self.context = copy_context()
+        """The context variables of its own task. What is done for the guest in another sees the same."""
         self._program = program
         self._engine = engine
         self._tracing = tracing
@@ -170,7 +167,7 @@ class Call:
     Each of them raises `ExtensionError` for what the guest does. After a trap, a kill or a cancellation the instance is dead.
     """
 
-    __slots__ = ("_export", "_first", "_guest", "_instance", "_logged", "_runner", "_signature", "_turn")
+    __slots__ = ("_asks", "_export", "_first", "_guest", "_instance", "_runner", "_signature", "_turn")
 
     def __init__(
         self,
@@ -188,7 +185,7 @@ class Call:
         self._export = export
         self._signature = signature
         self._turn = turn
-        self._logged = 0
+        self._asks: Asking | None = None
         self._first: float | None = None  # seconds of the first slice, if that was in the event loop
         results = signature.wasm_results
         function = instance.export(export, signature.wasm_params, results[0] if results else None)
@@ -208,28 +205,43 @@ class Call:
         """Run the first slice here and now; True if the call is over."""
         began = time.monotonic()
         try:
-            return self._instance.poll()
+            if self._instance.poll():
+                return True
+            if self._instance.suspension is None or not self._runner.at_once:
+                return False
+            return self._asking.at_once(self._instance, began + TICK)
         except Trapped as error:
             raise self._named(error) from None
+        except BaseException:
+            self._instance.kill()
+            raise
         finally:
             self._first = time.monotonic() - began
+
+    @property
+    def _asking(self) -> Asking:
+        """Made when it asks for something: most calls do not."""
+        if self._asks is None:
+            runner = self._runner
+            self._asks = Asking(runner.facet, runner.voice, self._guest, self._turn, runner.context)
+        return self._asks
 
     async def finish(self) -> None:
         """Run the rest, or all of it, whatever it takes within the budget."""
         turn = self._turn
         began = None if self._first is None else time.monotonic() - self._first
         try:
-            await self._runner.pump.drive(self._instance, self, turn.budget, turn.limits.share, began)
+            await self._runner.pump.drive(self._instance, self._asking, turn.budget, turn.limits.share, began)
         except ExtensionError as error:
             raise self._named(error) from None
 
     def outcome(self) -> object:
         """The checked result of a call that is over."""
         if self._guest.has_lines:
-            self._write_log()
+            self._runner.voice.write(self._guest, self._turn)
         if self._guest.failure is not None:
             code, message = self._guest.failure
-            self._guest.failure = code, self._runner.redact(message)
+            self._guest.failure = code, self._runner.voice.redact(message)
         try:
             result = judge(self._guest, self._signature, self._instance.result())
         except ExtensionError as error:
@@ -239,7 +251,7 @@ class Call:
 
     def _named(self, error: ExtensionError) -> ExtensionError:
         """The error with the names of extension and export; a trap after `proc_exit` is an exit, one without fuel a kill."""
-        self._write_log()
+        self._runner.voice.write(self._guest, self._turn)
         self._over()
         if isinstance(error, Trapped) and self._guest.exit_status is not None:
             error = Exited(self._guest.exit_status)
@@ -255,39 +267,3 @@ class Call:
         if not self._turn.starting:  # how it starts says nothing of what it does then
             self._runner.forecast.learn(self._instance.slices, self._first)
         self._runner.fuel += self._instance.fuel
-
-    async def serve(self, outgoing: Outgoing) -> int:
-        """Carry out what the guest waits for."""
-        self._write_log(over=False)
-        origin, guest = self._turn.origin(), self._guest
-        if outgoing.kind == "publish":
-            if outgoing.refused is not None:
-                return -outgoing.refused
-            sent = await self._runner.facet.publish(outgoing.subject, outgoing.payload, origin)
-            self._turn.budget.charge(self._runner.facet.take_spent())
-            return sent
-        if outgoing.refused is Code.NOT_YET:
-            return Code.NOT_YET
-        if guest.full:
-            return Code.OVERLOADED  # before anything is done, whose answer would be lost
-        if outgoing.refused is not None:
-            return guest.give(answer_error(outgoing.refused, outgoing.why))
-        answer = await self._runner.facet.request(outgoing.subject, outgoing.payload, origin)
-        self._turn.budget.charge(self._runner.facet.take_spent())
-        return guest.give(answer)
-
-    def too_late(self, outgoing: Outgoing) -> int:
-        """What the guest is told if that took too long."""
-        if outgoing.kind == "publish":
-            return -Code.OVERLOADED
-        limit = f"no answer in time; this call ends at its own limit, {self._runner.limits.wall_ms:,} ms"
-        return self._guest.give(answer_error(Code.DEADLINE, limit))
-
-    def _write_log(self, *, over: bool = True) -> None:
-        """What the guest has said so far; when the call is `over`, also what it has not finished or was not let say."""
-        for level, said in self._guest.take_lines(over=over):
-            line = self._runner.redact(said)
-            self._runner.log.log(_LEVELS[level], "%s", printable(line))
-            self._logged += 1
-            if self._logged <= _SPAN_EVENTS:
-                self._turn.span.event("log", {"level": level, "message": line})

@@ -30,6 +30,8 @@ class Turn:
     as_self: bool = False
     """Whether the guest acts with its own rights alone, whoever asked for it: the manifest says so of an export."""
     began: float = field(default_factory=time.monotonic)
+    logged: int = 0
+    """Lines that the guest has logged so far."""
     _budget: Budget | None = None
 
     @property

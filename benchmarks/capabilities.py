@@ -1,9 +1,10 @@
 """What mediation costs: a decision alone, and the whole way of a guest's request, from `host.call` to the answer in its hands.
 
-    decide                 one request held against 25 grants: remembered, and for the first time
+    decide                 a request held against 25 grants: an equal one was made before, or none was
+    nothing                a capability that does nothing: what all of them cost at least
     state.get              64 bytes from the extension's own store
     filesystem.read        4 KiB from a file below a granted directory
-    network.http           a GET over loopback, beside the same client (httpcore) used directly: a connection for each
+    network.http           a GET over loopback, beside the same client used directly: no guest, no decision. A connection for each
 
 The guest's own work is the same in all of them, and small: it copies the answer back to its caller.
 """
@@ -25,9 +26,15 @@ from benchmarks.echo import manifest
 from benchmarks.measure import Entry, WrongAnswer, interleave
 from benchmarks.plan import Finding, Setup
 from desk.bus import codec
+from desk.bus.envelope import APP
+from desk.capabilities.capability import Capability, operation
 from desk.capabilities.grants import Grants
 from desk.capabilities.network_atoms import NetworkAtom
 from desk.capabilities.permissions import PermissionSet
+from desk.capabilities.provider import Member, Use
+from desk.capabilities.providers.connection import Connections
+from desk.capabilities.providers.destinations import Destinations
+from desk.capabilities.providers.http import HttpProvider
 from desk.host import Host
 from desk.traces.tracing import Tracing
 
@@ -66,12 +73,13 @@ def _grants() -> Grants:
 
 
 def remembered() -> Callable[[int], int]:
-    """The same request again: the last of the grants covers it."""
-    grants, atom = _grants(), NetworkAtom.connect(f"api{GRANTS - 1}.example.com", 443)
+    """An equal request again: the last of the grants covers it."""
+    grants = _grants()
+    first, atom = (NetworkAtom.connect(f"api{GRANTS - 1}.example.com", 443) for _ in range(2))
 
     def batch(count: int) -> int:
-        if not grants.decide(atom).allowed:
-            raise WrongAnswer(f"{atom} was denied")
+        if not grants.decide(first).allowed:
+            raise WrongAnswer(f"{first} was denied")
         began = time.perf_counter_ns()
         for _ in range(count):
             grants.decide(atom)
@@ -100,6 +108,14 @@ def undecided() -> Callable[[int], int]:
     return batch
 
 
+class _Bench(Capability):
+    name = "bench"
+
+    @operation(needs=None)
+    def nothing(self) -> None:
+        """Does it."""
+
+
 Ask = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -113,31 +129,46 @@ async def _world(setup: Setup, scratch: Path) -> AsyncGenerator[dict[str, Ask]]:
         tasks.start_soon(listener.serve, _serve)
         port: int = listener.extra(anyio.abc.SocketAttribute.local_port)
         permissions = f'filesystem: ["read:{scratch}/files"], network: ["connect:127.0.0.1:{port}"]'
-        async with Host(tracing=Tracing.off(), data_dir=scratch / "data", cache_dir=setup.cache) as host:
+        async with Host(
+            tracing=Tracing.off(), data_dir=scratch / "data", cache_dir=setup.cache, capabilities=[_Bench()]
+        ) as host:
             await host.load(setup.wasm, manifest=manifest(NAME, "", permissions), grants="requested")
             await host.call(NAME, "ask", "cap.state.put", codec.encode({"key": "here", "value": VALUE}))
             url = f"http://127.0.0.1:{port}/"
             yield {
+                "nothing": _asking(host, "bench.nothing", {}, None),
                 "state.get": _asking(host, "state.get", {"key": "here"}, VALUE),
                 "filesystem.read, 4 KiB": _asking(
                     host, "filesystem.read", {"path": f"{scratch}/files/block"}, BLOCK, "data"
                 ),
                 "network.http": _asking(host, "network.http", {"method": "GET", "url": url}, PAGE, "body"),
-                "httpcore, a GET": lambda: _get(url),
+                "the same client": _fetching(url),
+                "httpcore": lambda: _get(url),
             }
         tasks.cancel_scope.cancel()
 
 
-def _asking(host: Host, capability: str, request: dict[str, object], expected: bytes, field: str = "") -> Ask:
+def _asking(host: Host, capability: str, request: dict[str, object], expected: bytes | None, field: str = "") -> Ask:
     payload = codec.encode(request)
 
     async def ask() -> None:
         answer: Any = await host.call(NAME, "ask", f"cap.{capability}", payload)
-        found = answer.get("ok")
-        if (found[field] if field else found) != expected:
+        found = answer.get("ok", answer)
+        if (found.get(field) if field else found) != expected:
             raise WrongAnswer(f"{capability} answered {answer!r:.200}")
 
     return ask
+
+
+def _fetching(url: str) -> Ask:
+    """The client that guests use, from Python."""
+    client, use = HttpProvider(Connections(Destinations())), Use(Member(NAME, _grants()), APP)
+
+    async def fetch() -> None:
+        if (await client.perform({"method": "GET", "url": url}, use))["body"] != PAGE:
+            raise WrongAnswer("our own client gave another page")
+
+    return fetch
 
 
 async def _get(url: str) -> None:

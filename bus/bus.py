@@ -14,7 +14,7 @@ A bus belongs to one event loop (trio or asyncio) of one process; it starts no t
 say to a bus; how a message finds its receivers is in `events` and in `requests`.
 """
 
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from typing import Any, cast
 
 from desk.bus.clock import Clock, SystemClock
@@ -150,9 +150,9 @@ class Bus:
         """
         return self._events.declarations.listen(Pattern(pattern), type_, by)
 
-    def retract(self, by: str) -> None:
-        """Forget all that `by` declared and listens to."""
-        self._events.declarations.withdraw(by)
+    def retract(self, by: str, *, publishes: Collection[str] = (), subscribes: Collection[str] = ()) -> None:
+        """Forget all that `by` declared and listens to, but for the subjects and patterns that are named."""
+        self._events.declarations.withdraw(by, publishes, subscribes)
 
     # -- requests
 

@@ -5,7 +5,7 @@ each can read what the others send; otherwise the second is refused, with both n
 could not read its events. (One that listens by a wildcard may get all kinds of things: it is told, not refused.)
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from types import MappingProxyType
 
@@ -103,10 +103,18 @@ class Declarations:
                 except ConflictingTypes as conflict:
                     yield f"listens to {pattern}, but {conflict}"
 
-    def withdraw(self, by: str) -> tuple[str, ...]:
-        """Forget all that `by` declared and listens to; returns the subjects that nobody declares any more."""
-        self._listeners = {key: value for key, value in self._listeners.items() if key[0] != by}
-        bare = [subject for subject, each in self._declared.items() if each.by.pop(by, None) and not each.by]
+    def withdraw(self, by: str, publishes: Collection[str] = (), subscribes: Collection[str] = ()) -> tuple[str, ...]:
+        """Forget all that `by` declared and listens to, but for these; returns the subjects that nobody declares any more."""
+        self._listeners = {
+            (who, pattern): value
+            for (who, pattern), value in self._listeners.items()
+            if who != by or pattern in subscribes
+        }
+        bare = [
+            subject
+            for subject, each in self._declared.items()
+            if subject not in publishes and each.by.pop(by, None) and not each.by
+        ]
         for subject in bare:
             del self._declared[subject]
         return tuple(bare)

@@ -51,6 +51,11 @@ _COUNTED = 1_000  # extensions whose drops are counted by name until the next li
 _Lost: TypeAlias = tuple[str, bool, Why]
 
 
+def file_names(path: Path, keep: int = KEEP) -> list[Path]:
+    """The names of the file and of the older ones beside it."""
+    return [path, *(path.with_name(f"{path.name}.{number}") for number in range(1, keep + 1))]
+
+
 class AuditFile:
     """A sink of the audit; see the module's docstring. Opens its file at once, and raises `OSError` if it cannot.
 

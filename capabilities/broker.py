@@ -9,6 +9,7 @@ allowed what it takes, so nobody gets another to do what it may not do itself (t
 says `as_self` begins a list of its own, and what belongs to an extension (its own files, its own state) is its own affair.
 """
 
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -17,6 +18,7 @@ from types import MappingProxyType
 from desk.bus.envelope import Origin
 from desk.bus.types import InvalidValue
 from desk.bus.wakeup import Wakeup
+from desk.capabilities.at_once import apart
 from desk.capabilities.atoms import Atom
 from desk.capabilities.audit import AuditRecord, AuditSink
 from desk.capabilities.codes import CapabilityError, Code, PermissionDenied
@@ -28,6 +30,8 @@ from desk.capabilities.syntax import PermissionSyntaxError, escaped
 from desk.traces import names
 from desk.traces.tracing import Tracing
 
+log = logging.getLogger("desk.capabilities")
+
 Ask = Callable[[Use, Decision], Awaitable[bool]]
 """Asks a person about a request that lacks only a grant; True if there may be one now."""
 
@@ -38,20 +42,32 @@ class Broker:
     def __init__(
         self, providers: Iterable[Provider], audit: AuditSink, tracing: Tracing, ask: Ask | None = None
     ) -> None:
-        self._providers = {provider.name: provider for provider in providers}
+        """Raises `ValueError` for two providers of one name."""
+        self._providers: dict[str, Provider] = {}
+        for provider in providers:
+            if self._providers.setdefault(provider.name, provider) is not provider:
+                raise ValueError(f"there are two capabilities {provider.name!r}; expected one")
         self._audit = audit
         self._tracing = tracing
         self._ask = ask
         self._members: dict[str, Member] = {}
+        # Those that a change concerns: all have to be looked at then, and thousands may be loaded.
+        self._holding: dict[Member, None] = {}  # have something open
+        self._leasing: dict[Member, None] = {}  # have a grant that ends by time
         self._changes = 0  # of what anybody is allowed
         self._closing = False
         self.change = Wakeup()
-        """Set when what anybody is allowed has changed, or may end at another time; whoever waits for it puts another one."""
+        """Set when something that ends by time may end at another; whoever waits for it puts another one."""
 
     @property
     def members(self) -> Mapping[str, Member]:
         """The extensions that are loaded, by name."""
         return MappingProxyType(self._members)
+
+    @property
+    def leasing(self) -> tuple[Member, ...]:
+        """Those that have a grant which ends by time."""
+        return tuple(self._leasing)
 
     @property
     def capabilities(self) -> tuple[str, ...]:
@@ -64,6 +80,8 @@ class Broker:
         """From here on its rights count, and a change of them closes what was opened under those that are gone."""
         self._members[member.name] = member
         member.grants.on_change = lambda: self._changed(member)
+        member.resources.on_open = lambda: self._holding.setdefault(member)
+        self._mind_leases(member)
 
     def leave(self, member: Member) -> None:
         """It has no rights any more, and nothing open. Idempotent."""
@@ -73,14 +91,24 @@ class Broker:
         member.on_change = None
         member.grants.close()
         member.resources.close_all()
+        self._holding.pop(member, None)
         self._changed(member)
 
     def _changed(self, member: Member) -> None:
         self._changes += 1
-        self.change.set()
+        self._mind_leases(member)
         self._close_forbidden()
         if member.on_change is not None:
             member.on_change()
+
+    def _mind_leases(self, member: Member) -> None:
+        if member.grants.next_end() is not None:
+            self._leasing[member] = None
+        elif member in self._leasing:
+            del self._leasing[member]
+        else:
+            return
+        self.change.set()
 
     def _close_forbidden(self) -> None:
         if self._closing:  # and to decide, a lease was found to be over: whoever is at it begins again
@@ -89,14 +117,22 @@ class Broker:
         try:
             while seen != self._changes:
                 seen = self._changes
-                for member in self._members.values():
+                for member in tuple(self._holding):
                     member.resources.keep(lambda atom, principals, mine=member: self._allowed(atom, principals, mine))
+                    if member.resources.empty:
+                        self._holding.pop(member, None)
         finally:
             self._closing = False
 
     def _allowed(self, atom: Atom, principals: tuple[str, ...], member: Member) -> bool:
-        others = self._others(atom, principals, member)
-        return member.grants.decide(atom).allowed and all(its is not None and its.allowed for _, its in others)
+        try:
+            others = self._others(atom, principals, member)
+            return member.grants.decide(atom).allowed and all(its is not None and its.allowed for _, its in others)
+        except (
+            Exception
+        ):  # of an app's `covers`: what cannot be decided is not allowed, and the others are closed all the same
+            log.exception("it cannot be decided whether %s may still have %s", member.name, atom)
+            return False
 
     def _others(self, atom: Atom, principals: tuple[str, ...], member: Member) -> Iterator[tuple[str, Decision | None]]:
         """The other principals, which must be allowed `atom`, too, and what their own decision is if they are still there."""
@@ -124,9 +160,10 @@ class Broker:
         if self._ask is None:
             return
         for atom in atoms:
-            decision = self._decide(atom, use)
-            if decision.allowed:
+            if self._decide(atom, use).allowed:
                 continue
+            await apart()
+            decision = self._decide(atom, use)
             # Nobody is asked in the name of one extension for what another could not have by its answer.
             others = self._others(atom, use.origin.principals, use.member)
             alone = all(its is not None and its.allowed for _, its in others)
@@ -147,8 +184,9 @@ class Broker:
                 if not decision.allowed:
                     span.fail("denied", decision.explanation)
                     raise PermissionDenied(decision.explanation)
-        spend(grant for decision in decisions for grant in decision.grants)
-        use.decisions += decisions
+        if decisions:
+            spend(grant for decision in decisions for grant in decision.grants)
+            use.decisions += decisions
 
     def _admits(self, atom: Atom, use: Use) -> bool:
         """See `Use.admits`."""
@@ -185,6 +223,8 @@ class Broker:
         if provider is None:
             known = ", ".join(self.capabilities) or "none"
             raise CapabilityError(Code.UNKNOWN, f"there is no capability {capability!r}; this host has: {known}")
+        if not getattr(provider, "at_once", False):
+            await apart()
         try:
             provider.request_type.check(request, "request")
             atoms = provider.needs(request, use)
@@ -225,7 +265,9 @@ class Broker:
                 if self._changes != changes:  # what it has just opened may be forbidden by now
                     self._close_forbidden()
             try:
-                provider.response_type.check(result, capability)
+                quick = provider.response_type.quick
+                if quick is None or not quick.holds(result):  # (of what that does not look at, the codec says more)
+                    provider.response_type.check(result, capability)
             except InvalidValue as error:
                 raise RuntimeError(f"the provider of {capability} broke its own type") from error
             return result
@@ -243,7 +285,7 @@ def record_of(decision: Decision, origin: Origin, traceparent: str | None) -> Au
         traceparent,
         origin.principals,
         "; ".join([each.text for each in decision.grants]),
-        escaped(decision.rule),
+        decision.rule and escaped(decision.rule),
         decision.missing,
         decision.observed,
         origin.hops,

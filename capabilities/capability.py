@@ -24,11 +24,13 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Se
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar, cast, get_type_hints
 
-from desk.bus.types import ANY, EnumOf, Integer, OptionOf, Record, String, Type
+from desk.bus.types import ANY, EnumOf, Integer, InvalidValue, OptionOf, Record, String, Type
 from desk.bus.types.annotations import Way, way
+from desk.capabilities.at_once import apart
 from desk.capabilities.atoms import Atom
 from desk.capabilities.provider import DENIAL, Provider, Use
 from desk.capabilities.syntax import PermissionSyntaxError, check_text
+from desk.capabilities.vocabulary import STANDARD, Vocabulary
 
 Needs = Callable[[Any, Mapping[str, Any], Use], Iterable[Atom]]
 """Which permissions a request takes: given the capability, the request and its use. Raises as `Provider.needs` does."""
@@ -38,15 +40,18 @@ _USE = "use"
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def operation(*, needs: str | Needs | None, denied: object = DENIAL) -> Callable[[_F], _F]:
+def operation(*, needs: str | Needs | None, denied: object = DENIAL, at_once: bool = False) -> Callable[[_F], _F]:
     """Make a method an operation, `cap.CAPABILITY.METHOD`. `needs` None: it is anybody's, without a permission.
 
     With `denied`, a guest that lacks the permission is answered that, a value of the result's type, and is not told: for what
     must not be told apart from nothing.
+
+    A method that is not async is answered at once. One that is, and rarely waits, may be so too, if it is marked `at_once`: it
+    promises to say `await apart()` before it does wait (`desk.capabilities.at_once`).
     """
 
     def mark(method: _F) -> _F:
-        setattr(method, _MARK, (needs, denied))
+        setattr(method, _MARK, (needs, denied, at_once))
         return method
 
     return mark
@@ -86,6 +91,14 @@ class Capability:
         return tuple(found)
 
 
+def vocabulary_with(capabilities: Iterable[Capability]) -> Vocabulary:
+    """The standard sections of permissions, and those of an app. Raises `ValueError` for a name that is taken, or is none."""
+    vocabulary = STANDARD
+    for each in capabilities:
+        vocabulary = vocabulary.extended({each.name: each.permission})
+    return vocabulary
+
+
 @dataclass(frozen=True, slots=True)
 class _AppAtom(Atom):
     """One permission of a capability that is a class. It is what its `parse`d value is."""
@@ -103,7 +116,8 @@ class _AppAtom(Atom):
         return self.written
 
     def covers(self, other: Atom) -> bool:
-        if not isinstance(other, _AppAtom) or other.capability is not self.capability:
+        # By name: a policy may have been read with another instance of the same class than the host has.
+        if not isinstance(other, _AppAtom) or other.section != self.section:
             return False
         return self.value == other.value or self.capability.covers(self.value, other.value)
 
@@ -118,9 +132,12 @@ class _Operation:
         method: Callable[..., Any],
         needs: str | Needs | None,
         denied: object,
+        at_once: bool,
     ) -> None:
         self.name = f"{capability.name}.{name}"
         self.denied = denied
+        self.at_once = at_once or not inspect.iscoroutinefunction(method)
+        self._says_apart = at_once
         self._capability = capability
         self._method = method
         where = f"{type(capability).__qualname__}.{name}"
@@ -151,9 +168,14 @@ class _Operation:
             arguments[_USE] = use
         result = self._method(**arguments)
         if inspect.isawaitable(result):
+            if not self._says_apart:
+                await apart()
             result = await cast("Awaitable[object]", result)
         outward = None if self._result is None else self._result.outward
-        return result if outward is None else outward(result)
+        try:
+            return result if outward is None else outward(result)
+        except InvalidValue as error:  # the app's doing, and not for a guest to read
+            raise RuntimeError(f"{self.name} returned what is not of its type") from error
 
 
 @dataclass(frozen=True, slots=True)

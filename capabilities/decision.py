@@ -32,6 +32,10 @@ class Rules(Protocol):
         """The rule that refuses all or part of `atom`, as a text for people; None if there is none."""
         ...
 
+    def denies(self, atom: Atom) -> str | None:
+        """The rule that forbids something in `atom`, whether that could be granted or not; None if there is none."""
+        ...
+
     def denies_address(self, atom: NetworkAtom, address: IPAddress) -> str | None:
         """The rule that refuses `atom` when its name stands for `address`, as a text for people; None if there is none."""
         ...
@@ -120,9 +124,10 @@ def _resting_on(atom: Atom, mine: Sequence[Grant]) -> tuple[Grant, ...] | None:
 
 def _joined(atom: Atom, grants: tuple[Grant, ...]) -> Atom:
     """The permission that covers `atom`: of one grant, or what several come to."""
+    if len(grants) == 1:
+        return grants[0].atom
     mine = [grant.atom for grant in grants]
-    widest = mine if len(mine) == 1 else [each.joined(mine) for each in mine]
-    return next((each for each in widest if each.covers(atom)), atom)
+    return next((each for each in [each.joined(mine) for each in mine] if each.covers(atom)), atom)
 
 
 def _near(mine: Iterable[Atom], atom: Atom, says: str) -> str:

@@ -103,7 +103,15 @@ class Facet:
 
     async def request(self, subject: bytes, payload: bytes, origin: Origin) -> bytes:
         """Carry out what the guest `origin.sender` asks for, and return its answer. Raises nothing but cancellation."""
-        use = Use(self.member, origin)
+        use, answer = Use(self.member, origin), b""
+        try:
+            answer = await self._answer(subject, payload, use)
+            return answer
+        finally:  # also of one that was cancelled: what it has sent, it has sent
+            use.charge(len(payload) + len(answer))
+
+    async def _answer(self, subject: bytes, payload: bytes, use: Use) -> bytes:
+        sender = use.extension
         try:
             name = _subject(subject)
             kind, _, rest = name.partition(".")
@@ -116,20 +124,16 @@ class Facet:
                     Code.UNKNOWN, f"nobody answers {name}; a guest may ask cap.CAPABILITY and ext.EXTENSION.EXPORT"
                 )
         except DeskError as error:
-            answer = answer_error(code_of(error), str(error))
-            use.charge(len(payload) + len(answer))
-            return answer
+            return answer_error(code_of(error), str(error))
         except Exception:
-            log.exception("a request of %s to %r failed in the host", origin.sender, subject)
+            log.exception("a request of %s to %r failed in the host", sender, subject)
             return answer_error(Code.INTERNAL, "the host failed; its log says more")
         try:
-            answer = answer_ok(result)
-            use.charge(len(payload) + len(answer))
-            return answer
+            return answer_ok(result)
         except CodecError as error:
             if kind == "ext":  # legal there, but not inside of an answer
                 return answer_error(Code.TOO_LARGE, f"the result of {name} does not fit into an answer: {error}")
-            log.exception("a request of %s to %r was answered with what cannot be sent", origin.sender, subject)
+            log.exception("a request of %s to %r was answered with what cannot be sent", sender, subject)
             return answer_error(Code.INTERNAL, "the host failed; its log says more")
 
     async def _call(self, subject: str, target: str, payload: bytes, use: Use) -> object:

@@ -13,32 +13,25 @@ These are names, not files. A name may lead elsewhere (symbolic links, renames b
 opens each grant once and resolves beneath it; it never opens the string.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from desk.capabilities.atoms import Atom
+from desk.capabilities.rights_atom import NAMES, VERBS, RightsAtom
 from desk.capabilities.syntax import PermissionSyntaxError, check_text, shown, unknown_word
 
 ROOTS = ("@data", "@cache", "@config", "@tmp", "@package")
 
-_VERBS = {
-    "read": frozenset({"read"}),
-    "write": frozenset({"write"}),
-    "readwrite": frozenset({"read", "write"}),
-}
-_NAMES = {verbs: name for name, verbs in _VERBS.items()}
 _REFUSED = ("proc", "sys", "dev")
 _EXPECTED = "an absolute path such as /var/cache/weather, or one below " + ", ".join(ROOTS)
 
 
 @dataclass(frozen=True, slots=True)
-class FilesystemAtom(Atom):
+class FilesystemAtom(RightsAtom):
     """The rights `verbs`, out of "read" and "write", on `path` and everything below it."""
 
     section: ClassVar[str] = "filesystem"
 
-    verbs: frozenset[str]
     path: str
 
     @classmethod
@@ -48,10 +41,10 @@ class FilesystemAtom(Atom):
         verb, colon, path = text.partition(":")
         if not colon:
             raise PermissionSyntaxError(f"no verb before {shown(text)}", "read:PATH, write:PATH or readwrite:PATH")
-        if verb not in _VERBS:
-            raise unknown_word("verb", verb, _VERBS)
+        if verb not in VERBS:
+            raise unknown_word("verb", verb, VERBS)
         _check_path(path)
-        return cls(_VERBS[verb], path)
+        return cls(VERBS[verb], path)
 
     @classmethod
     def read(cls, path: str) -> Self:
@@ -82,42 +75,24 @@ class FilesystemAtom(Atom):
     def own(self) -> bool:
         return self._root in ROOTS
 
-    def parts(self) -> tuple[Atom, ...]:
-        return tuple(replace(self, verbs=frozenset({verb})) for verb in sorted(self.verbs))
-
     @property
     def text(self) -> str:
-        return f"{_NAMES[self.verbs]}:{self.path}"
-
-    def covers(self, other: Atom) -> bool:
-        if not isinstance(other, FilesystemAtom) or not other.path.startswith(self.path):
-            return False
-        return self._reaches(other) and other.verbs <= self.verbs
-
-    def joined(self, others: Iterable[Atom]) -> Self:
-        return replace(self, verbs=self.verbs | self._given(others))
-
-    def minus(self, others: Iterable[Atom]) -> Self | None:
-        left = self.verbs - self._given(others)
-        return replace(self, verbs=left) if left else None
-
-    def meet(self, other: Atom) -> Atom | None:
-        if not isinstance(other, FilesystemAtom) or not self.verbs & other.verbs:
-            return None
-        inner = other if self._reaches(other) else self
-        return replace(inner, verbs=self.verbs & other.verbs) if other._reaches(inner) else None
+        return f"{NAMES[self.verbs]}:{self.path}"
 
     @property
     def _root(self) -> str:
         return self.path.partition("/")[0]
 
-    def _reaches(self, other: "FilesystemAtom") -> bool:
-        return other.path.startswith(self.path) and other.path[len(self.path) : len(self.path) + 1] in ("", "/")
+    def covers(self, other: Atom) -> bool:
+        # A request is held against every grant, and most of them are elsewhere.
+        if type(other) is not FilesystemAtom or not other.path.startswith(self.path):
+            return False
+        return self.reaches(other) and other.verbs <= self.verbs
 
-    def _given(self, others: Iterable[Atom]) -> frozenset[str]:
-        """Return the rights that `others` give on the whole of what this speaks of."""
-        given = (other.verbs for other in others if isinstance(other, FilesystemAtom) and other._reaches(self))
-        return frozenset[str]().union(*given)
+    def reaches(self, other: Atom) -> bool:
+        if type(other) is not FilesystemAtom:
+            return False
+        return other.path.startswith(self.path) and other.path[len(self.path) : len(self.path) + 1] in ("", "/")
 
 
 def _check_path(path: str) -> None:

@@ -261,6 +261,8 @@ def spend(grants: Iterable[Grant]) -> None:
 def charge(grants: Iterable[Grant], size: int) -> None:
     """Count `size` bytes that went either way in a request that rested on them all, and notice what is over by now."""
     grants = [grant for grant in grants if grant.leased]
+    if not grants:
+        return
     for grant in _lineages(grants):
         if grant.bytes_left is not None:
             grant.bytes_left = max(0, grant.bytes_left - size)
@@ -271,4 +273,7 @@ def charge(grants: Iterable[Grant], size: int) -> None:
 
 def _lineages(grants: Iterable[Grant]) -> Iterable[Grant]:
     """All of them and what they come from, each once: what two parts of a request rest on is used once."""
+    grants = tuple(grants)
+    if len(grants) == 1 and grants[0].parent is None:  # most are
+        return grants
     return {each: None for grant in grants for each in grant._lineage()}  # pyright: ignore[reportPrivateUsage]

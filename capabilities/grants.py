@@ -11,11 +11,12 @@ what is live then: decisions are remembered, but none outlives a grant that it r
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from desk.capabilities.addresses import IPAddress
 from desk.capabilities.atoms import Atom
-from desk.capabilities.codes import CapabilityError, Code
+from desk.capabilities.codes import CapabilityError, Code, PermissionDenied
 from desk.capabilities.decision import Decision as Decision
 from desk.capabilities.decision import Rules as Rules
 from desk.capabilities.decision import decide
@@ -61,8 +62,7 @@ class Grants:
         self._leases: list[Grant] = []
         self._decided: dict[Atom, Decision] = {}
         self._granted: PermissionSet | None = granted
-        for atom in granted:
-            self._add(Grant(atom, clock=clock))
+        self._add(Grant(atom, clock=clock) for atom in granted)
         self._granted = granted
 
     def __repr__(self) -> str:
@@ -146,8 +146,7 @@ class Grants:
                 raise CapabilityError(
                     Code.OVERLOADED, f"there are {MOST} grants of {section}, which is the limit; grant something wider"
                 )
-        for grant in grants:
-            self._add(grant)
+        self._add(grants)
         if grants and self.on_change is not None:
             self.on_change()
 
@@ -168,8 +167,10 @@ class Grants:
         return self._replace({grant: _inside(grant.atom, within) for grant in self.records()})
 
     def close(self) -> None:
-        """Take away all: the extension is gone, and what was derived from its grants goes with it."""
+        """Take away all: the extension is gone, asks for nothing, and what was derived from its grants goes with it."""
+        self.requested = _NOTHING
         end(self.records(), "revoked")
+        self._forget()
 
     def _replace(self, remains: dict[Grant, tuple[Atom, ...]]) -> Taken:
         changed = [grant for grant, atoms in remains.items() if atoms != (grant.atom,)]
@@ -182,19 +183,24 @@ class Grants:
         }
         # What is left is derived, so that it has what is left of the lease; and it is there before the others end, so that
         # what stays allowed is allowed at every moment.
-        left = [grant.derive(rest, by=grant.by, reason=grant.reason) for grant in changed for rest in remains[grant]]
-        for grant in left:
-            self._add(grant)
+        left: list[Grant] = []
+        for grant in changed:
+            for rest in remains[grant]:
+                with suppress(PermissionDenied):  # its lease has just come to its end
+                    left.append(grant.derive(rest, by=grant.by, reason=grant.reason))
+        self._add(left)
         return Taken(end(changed, "narrowed", spare.union(left)), tuple(left))
 
-    def _add(self, grant: Grant) -> None:
-        grant.owner = self
-        grant.asked = self.requested.covers(grant.atom)
-        mine = self._sections.setdefault(grant.atom.section, [])
-        mine.append(grant)
-        mine.sort(key=lambda each: each.leased)  # what has no limit is used first
-        if grant.leased:
-            self._leases.append(grant)
+    def _add(self, grants: Iterable[Grant]) -> None:
+        for grant in grants:
+            grant.owner = self
+            grant.asked = self.requested.covers(grant.atom)
+            mine = self._sections.setdefault(grant.atom.section, [])
+            mine.append(grant)
+            if grant.leased:
+                self._leases.append(grant)
+            if self._leases:
+                mine.sort(key=lambda each: each.leased)  # what has no limit is used first
         self._forget()
 
     def _forget(self) -> None:

@@ -15,9 +15,9 @@ async def keep_leases(broker: Broker) -> None:
     """Have leases end when they are over, until it is cancelled. A host has it as a task."""
     while True:
         wakeup = broker.change = Wakeup()
-        end = _next_end(broker.members.values())
+        end = _next_end(broker.leasing)
         await wakeup.wait(float("inf") if end is None else max(0.0, end - time.monotonic()))
-        for member in tuple(broker.members.values()):
+        for member in broker.leasing:
             member.grants.expire()
 
 

@@ -4,6 +4,8 @@
     nverb    = "connect" | "listen" | "udp" ;
     endpoint = host [ ":" ports ] ;                            connect without ports = 443; listen and udp need them
 
+Where something is forbidden or taken away, connect without ports is every port: who forbids a host means all of it.
+
 `listen` takes one address and ports from 1024 up. `connect` and `udp` include `resolve` of the same names. Hosts and
 ports have files of their own. A name permits its public addresses only: that rule needs the resolved address, so the
 provider keeps it. A private address is reached by a literal grant and a literal request, or not at all.
@@ -45,12 +47,13 @@ class NetworkAtom(Atom):
     ports: Ports
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read the grammar above; raise `PermissionSyntaxError`."""
+    def parse(cls, text: str, unsaid: Ports = _HTTPS) -> Self:
+        """Read the grammar above, `unsaid` being the ports of a connect without any; raise `PermissionSyntaxError`."""
         check_text(text)
         verb, rest = _split_verb(text)
         host, ports = _split_endpoint(rest)
-        atom = cls._checked(verb, parse_host(host), None if ports is None else Ports.parse(ports))
+        given = Ports.parse(ports) if ports is not None else unsaid if verb == "connect" else None
+        atom = cls._checked(verb, parse_host(host), given)
         if len(atom.text) > MAX_TEXT:
             raise PermissionSyntaxError("too long when written in full", f"at most {MAX_TEXT} characters")
         return atom
@@ -85,9 +88,8 @@ class NetworkAtom(Atom):
             if ports is not None or not isinstance(host, Name):
                 raise PermissionSyntaxError("resolve takes neither ports nor addresses nor *", "resolve:name")
             return cls(verb, host, Ports())
-        if ports is None and verb != "connect":
+        if ports is None:
             raise PermissionSyntaxError(f"{verb} without ports", f"{verb}:{host.text}:PORT")
-        ports = _HTTPS if ports is None else ports
         if verb == "listen":
             if not isinstance(host, Addresses) or not host.concrete:
                 raise PermissionSyntaxError(

@@ -1,7 +1,7 @@
 """What an operator decides, once for all extensions of a host.
 
     policy = Policy(
-        deny={"network": ["10.0.0.0/8:*"], "filesystem": ["readwrite:/srv/secret"]},      # whatever is granted
+        deny={"network": ["10.0.0.0/8"], "filesystem": ["readwrite:/srv/secret"]},      # whatever is granted
         ceiling={"network": ["*:443"], "clock": "wall:coarse"},                           # nothing beyond this
         grants={"weather-widget": {"network": ["api.weather.com"]}},                      # to this one, when it is loaded
         observe={"new-widget"},                                                           # allowed and counted, not enforced
@@ -11,8 +11,8 @@
     async with Host(policy=policy) as host: ...
 
 A request is allowed if the manifest asks for it, a grant covers it, the ceiling covers it and no deny rule reaches it. Deny
-rules and the ceiling always win: over grants, over a person's answer, and over `observe`. Neither gives anything. What a deny
-rule reaches is said in `reach.py`. What belongs to an extension alone and takes no permission, its own state, is not theirs.
+rules and the ceiling always win: over grants, over a person's answer, and over `observe`. Neither gives anything. A deny rule for
+a host without ports is for all of its ports; what else it reaches is said in `reach.py`. What belongs to an extension alone and takes no permission, its own state, is not theirs.
 
 `Policy.read` reads the same from a file, `docs/policy.md`.
 """
@@ -25,13 +25,13 @@ from typing import Literal, Protocol, TypeAlias, cast
 
 from desk.capabilities.addresses import IPAddress
 from desk.capabilities.atoms import Atom
-from desk.capabilities.capability import Capability
+from desk.capabilities.capability import Capability, vocabulary_with
 from desk.capabilities.network_atoms import NetworkAtom
 from desk.capabilities.permissions import PermissionSet
-from desk.capabilities.policy_file import PolicyFile, read_policy_file
+from desk.capabilities.policy_file import EXTENSION_NAME, PolicyFile, is_extension_name, read_policy_file
 from desk.capabilities.prompting import AskPerson
 from desk.capabilities.reach import at_address, check_rule, reaches
-from desk.capabilities.vocabulary import STANDARD
+from desk.capabilities.vocabulary import Vocabulary
 
 Permissions: TypeAlias = Mapping[str, str | Sequence[str]] | PermissionSet
 """Permissions by section, in the manifest's grammar, `{"network": ["api.weather.com:80"]}`; or such as were read already."""
@@ -111,15 +111,19 @@ class Policy:
 
         `decide` is called when an extension is loaded that has no entry in `grants`; what it raises, loading raises. `ask` is
         awaited for a request that lacks only a grant (`prompting.py`). `capabilities` are the app's own, as the host has them,
-        whose permissions may be named here. Raises `PermissionSyntaxError`, and `TypeError` for what is no mapping at all.
+        whose permissions may be named here. Raises `PermissionSyntaxError`, `ValueError` for what no extension can be called,
+        and `TypeError` for what is no mapping at all.
         """
         if isinstance(observe, str):
             raise TypeError(f"observe is True or a set of names of extensions, as in {{{observe!r:.80}}}")
-        self.vocabulary = STANDARD.extended({each.name: each.permission for each in capabilities})
-        self.deny = PermissionSet() if deny is None else self._read(deny, "deny")
+        self.vocabulary = vocabulary_with(capabilities)
+        self.deny = PermissionSet() if deny is None else read_permissions(deny, self.vocabulary.forbidding, "deny")
         for rule in self.deny:
             check_rule(rule)
         self.ceiling = None if ceiling is None else self._read(ceiling, "ceiling")
+        for name in (*grants, *(() if isinstance(observe, bool) else observe)):
+            if not is_extension_name(name):
+                raise ValueError(f"{name!r:.80} is no name of an extension; expected {EXTENSION_NAME}")
         given: dict[str, Given] = {name: self._given(each, f"grants[{name!r}]") for name, each in grants.items()}
         self.grants: Mapping[str, Given] = MappingProxyType(given)
         self.observe = observe if isinstance(observe, bool) else frozenset(observe)
@@ -147,8 +151,7 @@ class Policy:
     ) -> "Policy":
         """The policy that a file holds. Raises `PolicyError`, which shows the place, and `OSError` if it cannot be read."""
         capabilities = tuple(capabilities)
-        vocabulary = STANDARD.extended({each.name: each.permission for each in capabilities})
-        said: PolicyFile = read_policy_file(Path(path), vocabulary)
+        said: PolicyFile = read_policy_file(Path(path), vocabulary_with(capabilities))
         return cls(
             deny=said.deny,
             ceiling=said.ceiling,
@@ -181,12 +184,20 @@ class Policy:
         return "requested" if given == "requested" else self._read(given, what)
 
     def _read(self, given: object, what: str) -> PermissionSet:
-        if isinstance(given, PermissionSet):
-            return given
-        if not isinstance(given, Mapping):  # it comes from untyped code, too
-            expected = 'permissions by section, as in {"network": ["api.weather.com"]}'
-            raise TypeError(f"{what} is {given!r:.80}; expected {expected}")
-        return PermissionSet.parse(cast("Mapping[str, str | Sequence[str]]", given), self.vocabulary)
+        return read_permissions(given, self.vocabulary, what)
+
+
+def read_permissions(given: object, vocabulary: Vocabulary, what: str) -> PermissionSet:
+    """The permissions that somebody has given as `what`.
+
+    Raises `PermissionSyntaxError`, and `TypeError` for what is no mapping at all: it comes from untyped code, too.
+    """
+    if isinstance(given, PermissionSet):
+        return given
+    if not isinstance(given, Mapping):
+        expected = 'permissions by section, as in {"network": ["api.weather.com"]}'
+        raise TypeError(f"{what} is {given!r:.80}; expected {expected}")
+    return PermissionSet.parse(cast("Mapping[str, str | Sequence[str]]", given), vocabulary)
 
 
 def _by_section(atoms: Iterable[Atom]) -> Mapping[str, tuple[Atom, ...]]:

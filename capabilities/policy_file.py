@@ -1,7 +1,7 @@
 """The operator's policy as a file, in the notation and the grammar of manifests.
 
     Policy(
-        deny: {network: ["10.0.0.0/8:*"], filesystem: ["readwrite:/srv/secret"]},
+        deny: {network: ["10.0.0.0/8"], filesystem: ["readwrite:/srv/secret"]},
         ceiling: {network: ["*:443"], clock: "wall:coarse"},
         grants: {
             "weather-widget": {network: ["api.weather.com"]},
@@ -14,7 +14,10 @@ Every field may be left out, none may be unknown: a rule that is misspelt must n
 """
 
 import difflib
+import errno
+import os
 import re
+import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +37,9 @@ LIMITS = ron.RonLimits(size=1 << 20, depth=8, nodes=50_000)
 
 MAX_EXTENSIONS = 1_000
 """Extensions that one file names."""
+
+EXTENSION_NAME = "1 to 64 of a-z 0-9 -, not - first"
+"""What an extension may be called, for people."""
 
 _FIELDS = ("deny", "ceiling", "grants", "observe")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
@@ -129,11 +135,14 @@ class Place:
 
     def extension(self, name: str) -> str:
         """The `name` of an extension that stands here."""
-        if _NAME.fullmatch(name) is None:
-            raise self.error(
-                f"expected the name of an extension, 1 to 64 of a-z 0-9 -, not - first; found {shown(name)}"
-            )
+        if not is_extension_name(name):
+            raise self.error(f"expected the name of an extension, {EXTENSION_NAME}; found {shown(name)}")
         return name
+
+
+def is_extension_name(name: str) -> bool:
+    """Say whether an extension can be called that."""
+    return _NAME.fullmatch(name) is not None
 
 
 def read_fields(path: Path, root: str, known: Collection[str]) -> Mapping[str, Place]:
@@ -141,10 +150,8 @@ def read_fields(path: Path, root: str, known: Collection[str]) -> Mapping[str, P
 
     Raises `PolicyError`, and `OSError` if it cannot be read.
     """
-    with path.open("rb") as file:
-        data = file.read(LIMITS.size + 1)
     try:
-        node = ron.parse_bytes(data, limits=LIMITS)
+        node = ron.parse_bytes(_bytes(path), limits=LIMITS)
     except ron.RonError as error:
         raise PolicyError(path, error.message, error.pos, error.excerpt) from None
     place = Place(path, node)
@@ -160,12 +167,20 @@ def read_fields(path: Path, root: str, known: Collection[str]) -> Mapping[str, P
     return {}
 
 
+def _bytes(path: Path) -> bytes:
+    """What a regular file holds, or as much as shows that it is too large. A pipe in its place keeps nobody waiting."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK | os.O_CLOEXEC)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "this is not a regular file", str(path))
+        return file.read(LIMITS.size + 1)
+
+
 def read_policy_file(path: Path, vocabulary: Vocabulary) -> PolicyFile:
     """Read a policy file. Raises `PolicyError`, and `OSError` if it cannot be read."""
     fields = read_fields(path, "Policy", _FIELDS)
     deny, ceiling, grants, observe = map(fields.get, _FIELDS)
     return PolicyFile(
-        PermissionSet() if deny is None else _permissions(deny, vocabulary, check_rule),
+        PermissionSet() if deny is None else _permissions(deny, vocabulary.forbidding, check_rule),
         None if ceiling is None else _permissions(ceiling, vocabulary),
         {} if grants is None else dict(_grants(grants, vocabulary)),
         observe is not None and _observe(observe),

@@ -39,8 +39,9 @@ class Ports:
     @property
     def text(self) -> str:
         """The grammar above, in ascending order and as short as it gets."""
-        if self.bits.bit_count() == 1:  # those of requests
-            return str(self.bits.bit_length() - 1)
+        last = self.bits.bit_length() - 1
+        if self.bits == 1 << max(0, last):  # those of requests
+            return str(last)
         if self == ALL_PORTS:
             return "*"
         return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in self.ranges())
@@ -59,7 +60,7 @@ class Ports:
     @property
     def lowest(self) -> int:
         """The lowest port; the set must not be empty."""
-        return next(self.ranges())[0]
+        return (self.bits & -self.bits).bit_length() - 1
 
     def __bool__(self) -> bool:
         return self.bits != 0
@@ -74,7 +75,7 @@ class Ports:
 
     def covers(self, other: "Ports") -> bool:
         """Say whether every port of `other` is in this set."""
-        return other.bits & ~self.bits == 0
+        return other.bits & self.bits == other.bits  # (a complement would be 8 KiB to write)
 
     def union(self, others: "Iterable[Ports]") -> "Ports":
         """Return all ports of this set and the others."""

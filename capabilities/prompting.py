@@ -25,13 +25,17 @@ from desk.bus.wakeup import Wakeup
 from desk.capabilities.atoms import Atom
 from desk.capabilities.decision import Decision
 from desk.capabilities.grant import Scope
+from desk.capabilities.message_atoms import BusAtom
 from desk.capabilities.provider import Member, Use
 from desk.capabilities.syntax import quoted
 
 log = logging.getLogger("desk.capabilities")
 
 Answer: TypeAlias = Literal["no", "once", "session", "always"]
-"""`once` is for the requests that wait for it, or else for the next one; `session` until the extension is removed."""
+"""`once` is for the requests that wait for it, or else for the next one; `session` until the extension is removed.
+
+To listen to events is a request that lasts: there, `once` is as long as `session`.
+"""
 
 COOL_DOWN: Final = 60.0
 """Seconds for which the same thing is not asked again after a no."""
@@ -189,6 +193,8 @@ class Prompter:
 
     def _give(self, pending: _Pending, answer: Answer) -> None:
         member, atom = pending.member, pending.atom
+        if answer == "once" and isinstance(atom, BusAtom) and atom.verb == "subscribe":
+            answer = "session"
         count = max(pending.waiting, 1) if answer == "once" else 1
         member.grants.give([atom] * count, scope=Scope(answer), by="person", reason="asked")
         if answer == "always" and self._remember is not None:

@@ -76,7 +76,8 @@ class Provider(Protocol):
     """Carries out one capability. Instances are shared by all extensions of a host.
 
     It may have an attribute `denied`: what the guest is answered, as if all was well, where its permissions do not suffice.
-    Audit and trace have the denial all the same. Without it, the guest is told what is missing.
+    Audit and trace have the denial all the same. Without it, the guest is told what is missing. And `at_once`: if that is True,
+    `perform` says `await apart()` before it waits, and else it is not begun but in the actor's own task (`at_once.py`).
     """
 
     @property

@@ -58,7 +58,8 @@ class Remembered:
     def granted(self, extension: str, requested: PermissionSet) -> PermissionSet:
         """What is remembered for an extension, as far as its manifest asks for it.
 
-        What cannot be read, because the app has no such capability any more, grants nothing, and is kept.
+        What cannot be read, because the app has no such capability any more, grants nothing. It is kept until something is
+        taken from the extension.
         """
         atoms = (self._atom(each) for each in self._kept.get(extension, ()))
         return PermissionSet(tuple(atom for atom in atoms if atom is not None and requested.covers(atom)))
@@ -68,13 +69,14 @@ class Remembered:
         more = ((atom.section, atom.text) for atom in atoms)
         self._replace(extension, (*self._kept.get(extension, ()), *more))
 
-    def forget(self, extension: str, atoms: Iterable[Atom] | None = None) -> None:
-        """Forget what `atoms` permit; all of an extension without them. Raises `OSError`; nothing has changed then.
+    def forget(self, extension: str, atoms: Iterable[Atom] | None = None, *, section: str | None = None) -> None:
+        """Forget what `atoms` permit, or all of a `section`, or all of an extension. Raises `OSError`; nothing has changed then.
 
         What permits more than that is narrowed where the rest can be said, and else forgotten as a whole.
         """
         if atoms is None:
-            self._replace(extension, ())
+            kept = self._kept.get(extension, ())
+            self._replace(extension, tuple(each for each in kept if section is not None and each[0] != section))
         else:
             self._change(extension, lambda grants: grants.revoke(atoms))
 

@@ -54,6 +54,8 @@ class Resources:
         self.most = most
         self._open: dict[int, _Open] = {}
         self._kept: dict[Hashable, _Open] = {}  # the one that was used last is the last
+        self.on_open: Callable[[], object] = lambda: None
+        """Called before something is opened, or kept open."""
         self._numbers = itertools.count(1)
 
     def __len__(self) -> int:
@@ -63,6 +65,11 @@ class Resources:
         """Like `<Resources: 2 of 64: TcpStream, Watch>`."""
         kinds = ", ".join(type(each.resource).__name__ for each in self._open.values())
         return f"<Resources: {len(self)} of {self.most}: {kinds or 'none'}>"
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is open, and nothing kept."""
+        return not (self._open or self._kept)
 
     def check_room(self) -> None:
         """Raise `CapabilityError(OVERLOADED)` if there is no room for one more: before it is opened."""
@@ -81,6 +88,7 @@ class Resources:
         except CapabilityError:
             resource.close()
             raise
+        self.on_open()
         handle = next(self._numbers)
         self._open[handle] = _Open(resource, atoms, principals)
         return handle
@@ -103,6 +111,7 @@ class Resources:
         """What is open under `key`, or else what `make` opens, kept for the next time. It may be closed at any later time."""
         found = self._kept.pop(key, None)
         if found is None:
+            self.on_open()
             found = _Open(make(), atoms, principals)
         self._kept[key] = found
         if len(self._kept) > KEPT:

@@ -11,6 +11,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -100,14 +101,13 @@ class RotatingFile:
         return whole
 
     def _rotate(self) -> None:
-        """Make room: rename what there is, from the oldest to the newest."""
+        """Make room: rename what there is, from the oldest to the newest. Others may have renamed or removed it meanwhile."""
         for number in range(self._keep, 0, -1):
             older = self._numbered(number)
             newer = self._numbered(number - 1)
-            if number == 1 or newer.exists():
+            with suppress(FileNotFoundError):
                 os.replace(newer, older)
-        if not self._keep:
-            os.unlink(self.path)
+        self.path.unlink(missing_ok=True)
         self.close()
         self._open()
 

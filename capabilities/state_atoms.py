@@ -9,11 +9,11 @@ shared: those who were granted it see the same entries. `read` and `write` are s
 """
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from desk.capabilities.atoms import Atom
+from desk.capabilities.rights_atom import NAMES, VERBS, RightsAtom
 from desk.capabilities.syntax import PermissionSyntaxError, check_text, found, shown, unknown_word
 
 OWN = "own"
@@ -22,22 +22,15 @@ OWN = "own"
 MAX_KEY = 256
 """Characters of a key."""
 
-_VERBS = {
-    "read": frozenset({"read"}),
-    "write": frozenset({"write"}),
-    "readwrite": frozenset({"read", "write"}),
-}
-_NAMES = {verbs: name for name, verbs in _VERBS.items()}
 _NAMESPACE = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
-class StateAtom(Atom):
+class StateAtom(RightsAtom):
     """The rights `verbs`, out of "read" and "write", on one key or, if `below`, on all keys that begin with `key`."""
 
     section: ClassVar[str] = "state"
 
-    verbs: frozenset[str]
     namespace: str
     key: str = ""
     below: bool = True
@@ -50,8 +43,8 @@ class StateAtom(Atom):
         if not colon:
             expected = "read:NAMESPACE, write:NAMESPACE/KEY or readwrite:NAMESPACE/PREFIX*"
             raise PermissionSyntaxError(f"no verb before {shown(text)}", expected)
-        if verb not in _VERBS:
-            raise unknown_word("verb", verb, _VERBS)
+        if verb not in VERBS:
+            raise unknown_word("verb", verb, VERBS)
         namespace, slash, key = rest.partition("/")
         below = not slash or key.endswith("*")
         return cls._checked(verb, namespace, key.removesuffix("*"), below)
@@ -81,50 +74,26 @@ class StateAtom(Atom):
         if type(namespace) is not str or _NAMESPACE.fullmatch(namespace) is None:
             raise PermissionSyntaxError(f"bad namespace {found(namespace)}", "1 to 64 of a-z 0-9 -, not - first")
         check_key(key, prefix=below)
-        return cls(_VERBS[verb], namespace, key, below)
+        return cls(VERBS[verb], namespace, key, below)
 
     @property
     def own(self) -> bool:
         return self.namespace == OWN
 
-    def parts(self) -> tuple[Atom, ...]:
-        return tuple(replace(self, verbs=frozenset({verb})) for verb in sorted(self.verbs))
-
     @property
     def text(self) -> str:
-        where = f"{_NAMES[self.verbs]}:{self.namespace}"
+        where = f"{NAMES[self.verbs]}:{self.namespace}"
         if self.below:
             return f"{where}/{self.key}*" if self.key else where
         return f"{where}/{self.key}"
 
-    def covers(self, other: Atom) -> bool:
-        return isinstance(other, StateAtom) and other.verbs <= self.verbs and self._reaches(other)
-
     def near(self, other: Atom) -> bool:
         return isinstance(other, StateAtom) and self.namespace == other.namespace
 
-    def joined(self, others: Iterable[Atom]) -> Self:
-        return replace(self, verbs=self.verbs | self._given(others))
-
-    def minus(self, others: Iterable[Atom]) -> Self | None:
-        left = self.verbs - self._given(others)
-        return replace(self, verbs=left) if left else None
-
-    def meet(self, other: Atom) -> Atom | None:
-        if not isinstance(other, StateAtom) or not self.verbs & other.verbs:
-            return None
-        inner = other if self._reaches(other) else self
-        return replace(inner, verbs=self.verbs & other.verbs) if other._reaches(inner) else None
-
-    def _reaches(self, other: "StateAtom") -> bool:
-        if self.namespace != other.namespace:
+    def reaches(self, other: Atom) -> bool:
+        if type(other) is not StateAtom or self.namespace != other.namespace:
             return False
         return other.key.startswith(self.key) if self.below else (self.key, False) == (other.key, other.below)
-
-    def _given(self, others: Iterable[Atom]) -> frozenset[str]:
-        """Return the rights that `others` give on the whole of what this speaks of."""
-        given = (other.verbs for other in others if isinstance(other, StateAtom) and other._reaches(self))
-        return frozenset[str]().union(*given)
 
 
 def check_key(key: str, *, prefix: bool = False) -> None:

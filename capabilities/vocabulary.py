@@ -6,7 +6,8 @@ then ask for them, operators grant them, and nothing else changes.
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -17,6 +18,7 @@ from desk.capabilities.level_atoms import ClockAtom, GpuAtom, LevelAtom, RandomA
 from desk.capabilities.message_atoms import BusAtom, CallAtom
 from desk.capabilities.network_atoms import NetworkAtom
 from desk.capabilities.nn_atoms import NnAtom
+from desk.capabilities.ports import ALL_PORTS
 from desk.capabilities.state_atoms import StateAtom
 from desk.capabilities.syntax import PermissionSyntaxError, unknown_word
 from desk.capabilities.system_atoms import SystemAtom
@@ -50,6 +52,12 @@ class Vocabulary:
             if _SECTION.fullmatch(section) is None:
                 raise ValueError(f"{section!r} is no name for a section of permissions; expected a-z 0-9 _, a-z first")
         return Vocabulary(MappingProxyType({**self.parsers, **parsers}), self.levels)
+
+    @property
+    def forbidding(self) -> "Vocabulary":
+        """The same for what is forbidden or taken away: a host without ports is every port of it there, not 443 alone."""
+        network = {NetworkAtom.section: partial(NetworkAtom.parse, unsaid=ALL_PORTS)}
+        return replace(self, parsers=MappingProxyType({**self.parsers, **network}))
 
     def parse(self, section: str, text: str) -> Atom:
         """Read one permission; raise `PermissionSyntaxError`, which names section and text."""

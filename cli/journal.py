@@ -174,10 +174,8 @@ class JsonJournal(Journal):
 class LogLines(logging.Handler):
     """Puts the log of the rooms, from INFO up, into a journal, but for what the journal is about to say itself.
 
-    While a module is `loading`, what the host and the audit warn of it is in its `notices`.
+    While a module is `loading`, what the host warns of it is in its `notices`, and so is what it may not listen to.
     """
-
-    _NOTICES = ("desk.host", "desk.audit")
 
     def __init__(self, journal: Journal) -> None:
         super().__init__(logging.INFO)
@@ -186,7 +184,8 @@ class LogLines(logging.Handler):
         """The name of the extension that is being loaded."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if self.loading and record.name in self._NOTICES and record.getMessage().startswith(f"{self.loading} "):
+        notices = {"desk.host": f"{self.loading} ", "desk.audit": f"{self.loading} DENIED: bus subscribe:"}
+        if self.loading and record.name in notices and record.getMessage().startswith(notices[record.name]):
             return
         try:
             self._journal.log(record)

@@ -15,15 +15,15 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 import anyio
 
 from desk.actors.manifest import Manifest
 from desk.bus.errors import DeskError
 from desk.bus.ron.text import printable
-from desk.capabilities.permissions import Atom, parse_atom
-from desk.capabilities.policy import Policy
+from desk.capabilities.permissions import Atom, PermissionSet, parse_atom
+from desk.capabilities.policy import Given, Policy
 from desk.capabilities.policy_file import PolicyError, read_policy_file
 from desk.capabilities.syntax import PermissionSyntaxError
 from desk.capabilities.vocabulary import STANDARD
@@ -77,7 +77,7 @@ class Grant:
         """Whether it gives that extension anything."""
         if self.extension not in (None, manifest.name):
             return False
-        return any(self.atom.covers(asked) or asked.covers(self.atom) for asked in manifest.requested)
+        return any(self.atom.meet(asked) is not None for asked in manifest.requested)
 
     def __str__(self) -> str:
         return f"{self.extension}={self.atom}" if self.extension else str(self.atom)
@@ -211,15 +211,12 @@ class _Running:
             if rule is not None:
                 self.journal.note(f"{manifest.name}: the policy forbids {atom}, or a part of it: {rule}")
 
-    def _granted(self, manifest: Manifest) -> Mapping[str, Sequence[str]] | Literal["requested"]:
+    def _granted(self, manifest: Manifest) -> Given:
         if self.options.grant_requested:
             return "requested"
         concerned = [grant for grant in self.grants if grant.concerns(manifest)]
         self.of_use.update(concerned)
-        texts: dict[str, list[str]] = {}
-        for atom in (*self.policy.granted(manifest), *(grant.atom for grant in concerned)):
-            texts.setdefault(atom.section, []).append(atom.text)
-        return texts
+        return PermissionSet((*self.policy.granted(manifest), *(grant.atom for grant in concerned)))
 
 
 async def stop_when_told(signals: AsyncIterator[signal.Signals], working: anyio.CancelScope) -> None:

@@ -13,10 +13,7 @@ from pathlib import Path
 import trio
 
 from desk.actors.errors import GuestFailed
-from desk.capabilities.capability import Capability, operation
-from desk.capabilities.codes import CapabilityError, Code
-from desk.capabilities.syntax import PermissionSyntaxError
-from desk.host import Host
+from desk.host import Capability, CapabilityError, Code, Host, PermissionSyntaxError, operation
 
 NOTEBOOK = Path(__file__).parent / "notebook" / "notebook.wasm"
 

@@ -26,13 +26,12 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel
 
 from desk.actors.admission import Admission
-from desk.actors.errors import ExtensionError, GuestFailed, Refused
+from desk.actors.errors import ExtensionError, GuestFailed
 from desk.actors.manifest import Manifest
 from desk.bus.errors import DeadlineExceeded, DeskError
 from desk.bus.types import InvalidValue
-from desk.capabilities.codes import Code
 from desk.examples.embed_fastapi_page import HEADERS, page
-from desk.host import Extension, Host
+from desk.host import Code, Extension, Host
 from desk.host.errors import AlreadyLoaded, NotLoaded
 
 WIDGET = Path(__file__).parent / "weather-widget" / "weather-widget.wasm"
@@ -134,10 +133,7 @@ async def upload(request: Request) -> JSONResponse:
     if request.headers.get("content-type") != "application/wasm":
         raise HTTPException(415, "the body is the module itself, as application/wasm")
     wasm = await body_of(request)
-    try:
-        admission = await host_of(request).inspect(wasm)
-    except Refused as error:
-        return JSONResponse({"accepted": False, "reasons": list(error.reasons)}, status_code=422)
+    admission = await host_of(request).inspect(wasm)
     digest = hashlib.sha256(wasm).hexdigest()
     answer = {"accepted": admission.accepted, "reasons": list(admission.reasons), "digest": digest}
     if admission.manifest is None or not admission.accepted:

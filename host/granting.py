@@ -1,42 +1,33 @@
 """From what an operator says to what an extension gets: reading `grants`, and telling what is missing or of no use."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Generator
+from contextlib import contextmanager
 
 from desk.actors.cell import Cell
 from desk.actors.manifest import Manifest
-from desk.bus.errors import ConflictingTypes
+from desk.bus.errors import DeskError
 from desk.capabilities.broker import Broker
 from desk.capabilities.codes import PermissionDenied
 from desk.capabilities.message_atoms import BusAtom
 from desk.capabilities.permissions import PermissionSet
+from desk.capabilities.policy import Given, read_permissions
 from desk.capabilities.provider import Use
-from desk.capabilities.vocabulary import Vocabulary
 from desk.host.parts import Parts
 
 log = logging.getLogger("desk.host")
 
-Permissions = Mapping[str, str | Sequence[str]]
-"""Permissions by section, in the manifest's grammar: `{"network": ["api.weather.com:80"], "bus": ["publish:weather.*"]}`."""
 
-
-def granted_to(manifest: Manifest, grants: Permissions | Literal["requested"] | None, parts: Parts) -> PermissionSet:
+def granted_to(manifest: Manifest, grants: Given | None, parts: Parts) -> PermissionSet:
     """What is granted: what the app says, or else the policy.
 
     Raises `PermissionSyntaxError`, or `TypeError` for what is no mapping at all.
     """
-    return parts.policy.granted(manifest) if grants is None else _read(manifest, grants, parts.vocabulary)
-
-
-def _read(manifest: Manifest, grants: Permissions | Literal["requested"], vocabulary: Vocabulary) -> PermissionSet:
+    if grants is None:
+        return parts.policy.granted(manifest)
     if grants == "requested":
         return manifest.requested
-    if not isinstance(grants, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] (it comes from untyped code, too)
-        raise TypeError(
-            f'grants is "requested", or permissions by section, as in {{"network": ["api.weather.com"]}}; not {grants!r:.80}'
-        )
-    return PermissionSet.parse(grants, vocabulary)
+    return read_permissions(grants, parts.vocabulary, 'grants, if not "requested",')
 
 
 def useless(manifest: Manifest, granted: PermissionSet) -> tuple[str, ...]:
@@ -46,7 +37,7 @@ def useless(manifest: Manifest, granted: PermissionSet) -> tuple[str, ...]:
     return tuple(
         f"is granted {atom}, but its manifest does not ask for it, so it gets nothing"
         for atom in granted
-        if not any(atom.covers(asked) or asked.covers(atom) for asked in manifest.requested)
+        if all(atom.meet(asked) is None for asked in manifest.requested)
     )
 
 
@@ -63,16 +54,31 @@ async def heard(manifest: Manifest, broker: Broker, use: Use) -> tuple[tuple[str
     return tuple(allowed), tuple(notices)
 
 
-def listen_anew(cell: Cell, broker: Broker, use: Use) -> None:
-    """Have an extension listen to what it may now, and no longer to what it may not. Audited."""
-    patterns: list[str] = []
-    for pattern in cell.manifest.subscribes:
-        atom = BusAtom.subscribe(pattern)
-        if use.member.grants.decide(atom).allowed:
-            patterns.append(pattern)
-            if pattern not in cell.heard:
-                broker.settle((atom,), use, "subscribe")
+def follow_grants(cell: Cell, broker: Broker, use: Use) -> None:
+    """Have an extension listen to what it may, and its types hold where it may publish; no longer where it may not.
+
+    What it begins to listen to is audited. Raises nothing: what cannot be begun is told to the log, and all else is done.
+    """
+    if cell.stopping.is_set():
+        return
+    manifest, membership, decide = cell.manifest, cell.membership, use.member.grants.decide
+    subscribes = [each for each in manifest.subscribes if decide(BusAtom.subscribe(each)).allowed]
+    publishes = [each for each in manifest.publishes if decide(BusAtom.publish(each)).allowed]
+    membership.confine(subscribes, publishes)
+    for pattern in subscribes:
+        if pattern not in membership.heard:
+            with _told(f"{cell.name} does not listen to {pattern}"):
+                broker.settle((BusAtom.subscribe(pattern),), use, "subscribe")
+                membership.listen(pattern)
+    for subject in publishes:
+        if subject not in membership.published:
+            with _told(f"{cell.name} cannot say what {subject} is"):
+                membership.publish(subject)
+
+
+@contextmanager
+def _told(what: str) -> Generator[None]:
     try:
-        cell.listen(patterns)
-    except ConflictingTypes as error:
-        log.warning("%s does not listen to more: %s", cell.name, error)
+        yield
+    except Exception as error:  # an audit that takes no record, too: then it is not done
+        log.warning("%s: %s", what, error, exc_info=not isinstance(error, DeskError))

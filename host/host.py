@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import anyio
 
@@ -32,14 +32,13 @@ from desk.bus.types import Signature
 from desk.capabilities.addresses import AddressMap
 from desk.capabilities.audit import Audit, AuditSink
 from desk.capabilities.capability import Capability
-from desk.capabilities.policy import Policy
+from desk.capabilities.policy import Given, Policy
 from desk.capabilities.provider import Provider
 from desk.host.engines import FUNCTIONS as FUNCTIONS
 from desk.host.engines import IMPORTS as IMPORTS
 from desk.host.errors import HostNotOpen, NotLoaded
 from desk.host.extension import Extension, HostStatistics
 from desk.host.files import default_cache_dir
-from desk.host.granting import Permissions
 from desk.host.loading import Loaded, Loader, Terms
 from desk.host.opening import Options, open_parts
 from desk.host.rights import Rights
@@ -78,6 +77,8 @@ class Host:
         defaults to what `OTEL_*` variables say. `data_dir` keeps what extensions store, and is theirs alone; without one,
         files of their own and state are not available. `cache_dir` keeps compiled modules (`default_cache_dir()`);
         `cache=False` keeps none. `clock` is for timers: a test gives one that it can move (`desk.testing.clock.ManualClock`).
+
+        Raises `TypeError` for limits that are none, `ValueError` for less than one instance.
         """
         self._options = Options(
             limits=Limits() if limits is None else limits,
@@ -106,7 +107,12 @@ class Host:
     # -- life
 
     async def __aenter__(self) -> Self:
-        """Start: a bus, an engine, and a group of tasks for the actors. Raises `EngineUnusable` if wasmtime is not as tested."""
+        """Start: a bus, an engine, and a group of tasks for the actors.
+
+        Raises `HostNotOpen` if it was open before, `EngineUnusable` if wasmtime is not as tested, `DataDirInUse`, `PolicyError`
+        for remembered grants that cannot be understood, `OSError` for directories and files that cannot be used, `ValueError`
+        for two capabilities of one name.
+        """
         if self._state != "new":
             raise HostNotOpen(f"this host is {self._state} already; make another one")
         try:
@@ -115,7 +121,7 @@ class Host:
             await self._stack.aclose()
             raise
         self.bus, self.tracing, self._tasks = parts.bus, parts.tracing, parts.tasks
-        self.grants = Rights(parts.broker.members, parts.vocabulary, parts.remembered)
+        self._rights = Rights(parts.broker.members, parts.vocabulary, parts.remembered)
         self._loader = Loader(parts, self._loaded)
         self._state = "open"
         return self
@@ -150,7 +156,7 @@ class Host:
         source: str | Path | bytes,
         *,
         manifest: str | bytes | Path | None = None,
-        grants: Permissions | Literal["requested"] | None = None,
+        grants: Given | None = None,
         limits: Limits | None = None,
         profile: str | None = None,
         seed: int = 0,
@@ -164,13 +170,14 @@ class Host:
 
         `limits` caps this extension; the host's caps hold as well, and so does what the manifest gives up. To lower one only:
         `dataclasses.replace(host.limits, memory=...)`. `profile` ("small", "image", "deterministic") wins over the manifest's.
-        `seed` is what a deterministic extension's clock and random numbers come from. `config` has the values of what its
-        manifest lists in `config`.
+        `seed` is what its seeded random numbers, and a deterministic extension's clock, come from. `config` has the values of
+        what its manifest lists in `config`.
 
         Raises `Refused` with every reason, `CompileFailed` or `TooManyInstances` (nothing has run then); `AlreadyLoaded`,
         `UnreadableModule`, `ManifestError`, `PermissionSyntaxError` for bad grants, `ExtensionError` if the guest fails while
-        it starts; `ValueError` for an unknown profile, `TypeError` for grants, limits or a seed that are none,
-        `InvalidValue` for a config that is not as the manifest wants it.
+        it starts; `ConflictingTypes` for events that others declare otherwise; `ValueError` for an unknown profile, or an export
+        whose subject the app answers itself, `TypeError` for grants, limits or a seed that are none, `InvalidValue` for a config
+        that is not as the manifest wants it; and what the policy's `decide` raises.
         """
         self._check_open()
         terms = Terms(grants, limits, profile, seed, config or {})
@@ -185,11 +192,17 @@ class Host:
         return await self._loader.inspect(source, manifest)
 
     async def remove(self, name: str) -> None:
-        """Stop an extension and forget it. A turn in progress ends by itself, or at its wall limit."""
+        """Stop an extension and forget it. A turn in progress ends by itself, or at its wall limit. Raises `NotLoaded`."""
         cell = self._entry(name).cell
         del self._loaded[name]
         cell.stop()
         await cell.stopped.wait()
+
+    @property
+    def grants(self) -> Rights:
+        """What the extensions may do, to be listed, explained, given and taken away while they run."""
+        self._check_open()
+        return self._rights
 
     def extensions(self) -> tuple[Extension, ...]:
         """All that are loaded, by name."""

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import anyio
 import anyio.to_thread
@@ -36,13 +35,14 @@ from desk.capabilities.grant import Scope
 from desk.capabilities.grants import Grants
 from desk.capabilities.message_atoms import BusAtom
 from desk.capabilities.permissions import PermissionSet
+from desk.capabilities.policy import Given
 from desk.capabilities.provider import Member, Use
 from desk.capabilities.resources import Resources
 from desk.capabilities.vocabulary import Vocabulary
 from desk.host.engines import IMPORTS
 from desk.host.errors import AlreadyLoaded, HostNotOpen
 from desk.host.files import read_extension
-from desk.host.granting import Permissions, granted_to, heard, listen_anew, useless
+from desk.host.granting import follow_grants, granted_to, heard, useless
 from desk.host.parts import Parts
 from desk.traces import names
 
@@ -56,7 +56,7 @@ _TIMER = Origin(traceparent="")
 class Terms:
     """What an operator says beside the module: see `Host.load`. Raises `TypeError` or `ValueError` for what makes no sense."""
 
-    grants: Permissions | Literal["requested"] | None = None
+    grants: Given | None = None
     limits: Limits | None = None
     profile: str | None = None
     seed: int = 0
@@ -161,6 +161,7 @@ class Loader:
         profile = PROFILES[terms.profile or manifest.profile]
         engine = self._parts.engines.get(profile)
         limits = module.admission.limits
+        config = settings(manifest.config, terms.config)
         with self._parts.tracing.span(names.LOAD, name) as span:
             with self._parts.tracing.span(names.COMPILE, name, parent=span.traceparent):
                 program = await self._parts.compiler.program(engine, name, module.wasm, module.digest)
@@ -173,7 +174,7 @@ class Loader:
                 grants,
                 Resources(limits.resources),
                 limits.storage,
-                settings(manifest.config, terms.config),
+                config,
                 seed=terms.seed,
                 reason=manifest.reason,
             )
@@ -191,9 +192,9 @@ class Loader:
             )
             cell = Cell(manifest, runner, limits, self._parts.bus, self._parts.tracing)
             use = Use(member, Origin(name, (), 0, span.traceparent))
-            patterns, unheard = await heard(manifest, self._parts.broker, use)
-            await self._parts.bus.pace.breathe()
             try:
+                patterns, unheard = await heard(manifest, self._parts.broker, use)
+                await self._parts.bus.pace.breathe()
                 subjects = [each for each in manifest.publishes if member.grants.decide(BusAtom.publish(each)).allowed]
                 unheard += await cell.start(span, patterns, subjects)
                 if self._closed:  # and it was not cancelled, since it did not have to wait
@@ -202,7 +203,8 @@ class Loader:
                 cell.stop()
                 runner.close()
                 raise
-            member.on_change = lambda: listen_anew(cell, self._parts.broker, use)
+            member.on_change = lambda: follow_grants(cell, self._parts.broker, use)
+            member.on_change()  # its rights may have changed while it was made
             self._parts.tasks.start_soon(cell.run, name=f"actor {name}")
             if manifest.timers:
                 self._parts.tasks.start_soon(self._keep_time, cell, name=f"timers of {name}")

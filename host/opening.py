@@ -24,17 +24,17 @@ from desk.bus.bus import Bus
 from desk.bus.clock import Clock
 from desk.capabilities.addresses import AddressMap
 from desk.capabilities.audit import Audit
-from desk.capabilities.audit_file import AuditFile
+from desk.capabilities.audit_file import AuditFile, file_names
 from desk.capabilities.audit_mirror import AuditMirror
 from desk.capabilities.broker import Broker
-from desk.capabilities.capability import Capability
+from desk.capabilities.capability import Capability, vocabulary_with
 from desk.capabilities.lease_keeper import keep_leases
 from desk.capabilities.policy import Policy
 from desk.capabilities.prompting import Prompter
 from desk.capabilities.provider import Provider
 from desk.capabilities.providers.standard import Standard
 from desk.capabilities.remembered import Remembered
-from desk.capabilities.vocabulary import STANDARD, Vocabulary
+from desk.capabilities.vocabulary import Vocabulary
 from desk.host.engines import Engines
 from desk.host.files import GRANTS_FILE, claim_data_dir, default_cache_dir
 from desk.host.parts import Parts
@@ -82,7 +82,7 @@ async def open_parts(options: Options, audit: Audit, stack: AsyncExitStack) -> P
         tracing = configure_from_environment()
         stack.push_async_callback(_in_thread, tracing.shutdown)  # delivers the spans still held
     bus = Bus(tracing, options.clock)
-    vocabulary = STANDARD.extended({each.name: each.permission for each in options.capabilities})
+    vocabulary = vocabulary_with(options.capabilities)
     remembered = _remembered(options.data_dir, vocabulary, stack)
     mirror = AuditMirror(bus)
     audit.sinks.append(mirror)
@@ -136,10 +136,10 @@ def _providers(options: Options, stack: AsyncExitStack) -> Sequence[Provider]:
     if options.providers is not None:
         return (*options.providers, *own)
     # Whoever may write these could have machine code of its own run, or change what is remembered of it.
-    private = [options.cache_dir, options.audit_file and options.audit_file.parent]
-    standard = Standard(
-        options.data_dir, options.addresses, options.clock, [each for each in private if each is not None]
-    )
+    private = [] if options.cache_dir is None else [options.cache_dir]
+    if options.audit_file is not None:
+        private += file_names(options.audit_file)
+    standard = Standard(options.data_dir, options.addresses, options.clock, private)
     stack.callback(standard.close)
     return (*standard.providers, *own)
 

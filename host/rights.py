@@ -15,7 +15,7 @@ from desk.capabilities.decision import Decision
 from desk.capabilities.grant import Grant, Scope
 from desk.capabilities.grants import Taken
 from desk.capabilities.permissions import PermissionSet, parse_atom
-from desk.capabilities.policy import Permissions
+from desk.capabilities.policy import Permissions, read_permissions
 from desk.capabilities.provider import Member
 from desk.capabilities.remembered import Remembered
 from desk.capabilities.vocabulary import STANDARD, Vocabulary
@@ -82,9 +82,7 @@ class Rights:
         is forgotten, also of an extension that is not loaded. Raises `NotLoaded` for one of which nothing is known,
         `ValueError` for a grant of another, `OSError` if it cannot be forgotten: then it has it when it is loaded again.
         """
-        member = self._members.get(name)
-        if member is None and (self._remembered is None or name not in self._remembered):
-            raise self._not_loaded(name)
+        member = self._known(name)
         if isinstance(what, Grant):
             grants = self._member(name).grants
             if what.owner is not grants:
@@ -102,8 +100,8 @@ class Rights:
 
     def narrow(self, name: str, permissions: Permissions) -> Taken:
         """Take away all that is not within `permissions`. Raises as `revoke` does."""
-        within = self._read(permissions)
-        taken = self._member(name).grants.narrow(within)
+        within, member = self._read(permissions), self._known(name)
+        taken = Taken((), ()) if member is None else member.grants.narrow(within)
         if self._remembered is not None:
             self._remembered.narrow(name, within)
         return taken
@@ -117,16 +115,16 @@ class Rights:
         return self._member(name).grants.decide(parse_atom(section, text, self._vocabulary))
 
     def _read(self, permissions: Permissions) -> PermissionSet:
-        if isinstance(permissions, PermissionSet):
-            return permissions
-        return PermissionSet.parse(permissions, self._vocabulary)
+        return read_permissions(permissions, self._vocabulary, "permissions")
 
     def _member(self, name: str) -> Member:
         member = self._members.get(name)
         if member is None:
-            raise self._not_loaded(name)
+            known = ", ".join(sorted(self._members)) or "none"
+            raise NotLoaded(f"there is no extension {name!r}; loaded: {known}")
         return member
 
-    def _not_loaded(self, name: str) -> NotLoaded:
-        known = ", ".join(sorted(self._members)) or "none"
-        return NotLoaded(f"there is no extension {name!r}; loaded: {known}")
+    def _known(self, name: str) -> Member | None:
+        """The member, or None for one that is not loaded, but of which something is remembered. Raises `NotLoaded`."""
+        remembered = self._remembered is not None and name in self._remembered
+        return self._members.get(name) if remembered else self._member(name)

@@ -1,8 +1,11 @@
 """What tests share: extensions made from wasm text or from C, by the real assembler and the real compiler."""
 
 import os
+import resource
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -30,6 +33,23 @@ def extension(manifest: str, functions: str, *, memory: str = "1") -> bytes:
     """A module with the whole ABI imported, `functions` in wasm text, and `manifest` (RON) inside."""
     text = f'(module {IMPORTS} (memory (export "memory") {memory}) {functions})'
     return with_custom_section(bytes(wasmtime.wat2wasm(text)), "desk:manifest", manifest.encode())
+
+
+@contextmanager
+def files_left(spare: int) -> Iterator[None]:
+    """This process can open so many more files, sockets included."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(map(int, os.listdir("/proc/self/fd")))
+    with ExitStack() as stack:
+        number = -1
+        while number <= highest:  # the gaps below are free, too
+            number = os.open(os.devnull, os.O_RDONLY)
+            stack.callback(os.close, number)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (number + 1 + spare, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def build_c(source: Path, output: Path, *flags: str) -> bytes:

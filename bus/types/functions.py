@@ -80,7 +80,9 @@ class Annotations:
         try:
             parameters = list(inspect.signature(function).parameters.values())
         except ValueError:  # some that are written in C do not say
-            raise TypeError(f"{name} does not say what it takes; write its signature beside it, as in () -> f64") from None
+            raise TypeError(
+                f"{name} does not say what it takes; write its signature beside it, as in () -> f64"
+            ) from None
         for each in parameters:
             if each.kind not in _KINDS:
                 raise TypeError(f"{name}: {each} cannot be given by a request; only plain parameters can")

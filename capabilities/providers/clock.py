@@ -48,7 +48,7 @@ class Clock(Capability):
         """Like `wall:coarse`."""
         return ClockAtom.parse(text)
 
-    @operation(needs=_level)
+    @operation(needs=_level, at_once=True)
     async def now(self, clock: Literal["monotonic", "wall"], fine: bool = False) -> Annotated[int, U64]:
         """Nanoseconds: since 1970 in UTC (`wall`), or since some moment that stays the same while the host runs."""
         if clock == "wall":

@@ -24,7 +24,7 @@ class Config(Capability):
         """There are none. Raises `PermissionSyntaxError`."""
         raise PermissionSyntaxError("settings take no permission", "nothing in this section")
 
-    @operation(needs=None)
+    @operation(needs=None, at_once=True)
     async def get(self, use: Use, name: str) -> object:
         """The value of a setting. Raises `CapabilityError(UNKNOWN)` if the manifest has none of that name."""
         try:

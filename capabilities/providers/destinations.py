@@ -6,9 +6,10 @@ check and use (rebinding) has nobody to tell. A literal address is used as it is
 operator's `AddressMap` comes before DNS, and is the operator's last word on a name.
 """
 
+import errno
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from functools import partial
 from ipaddress import ip_address
 
 import anyio
@@ -31,6 +32,9 @@ _MAX_LOOKUPS = 8  # at one time: the C library's lookup takes a thread, and a sl
 
 _lookups: RunVar[anyio.CapacityLimiter] = RunVar("desk_network_lookups")
 
+_MOST_LEFT = 64
+_under_way = threading.Semaphore(_MOST_LEFT)  # with those that nobody waits for any more, which asyncio forgets
+
 
 async def system_resolver(name: str) -> Sequence[IPAddress]:
     """Ask the operating system. Raises `OSError`."""
@@ -39,9 +43,16 @@ async def system_resolver(name: str) -> Sequence[IPAddress]:
     except LookupError:
         limiter = anyio.CapacityLimiter(_MAX_LOOKUPS)
         _lookups.set(limiter)
-    look_up = partial(socket.getaddrinfo, name, None, type=socket.SOCK_STREAM)
-    found = await anyio.to_thread.run_sync(look_up, abandon_on_cancel=True, limiter=limiter)
-    return [ip_address(address[0]) for *_, address in found]
+    return await anyio.to_thread.run_sync(_look_up, name, abandon_on_cancel=True, limiter=limiter)
+
+
+def _look_up(name: str) -> Sequence[IPAddress]:
+    if not _under_way.acquire(blocking=False):
+        raise OSError(errno.EAGAIN, "too many lookups wait for an answer already")
+    try:
+        return [ip_address(address[0]) for *_, address in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)]
+    finally:
+        _under_way.release()
 
 
 class Destinations:

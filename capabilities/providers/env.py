@@ -33,7 +33,7 @@ class Env(Capability):
         """Like `read:APP_*`."""
         return EnvAtom.parse(text)
 
-    @operation(needs=_variable, denied=None)
+    @operation(needs=_variable, denied=None, at_once=True)
     async def get(self, name: str) -> str | None:
         """The value as it is at this moment, or none."""
         value = self._environ.get(name)

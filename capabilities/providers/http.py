@@ -1,6 +1,6 @@
 """The capability `network.http`: one request, one answer, over a connection of its own.
 
-    {method: string, url: string, headers: option(list(tuple(string, string))), body: option(bytes)}
+    {method: string, url: string, headers: option(list(tuple(string, string), ..=1000)), body: option(bytes)}
     -> {status: i32, headers: list(tuple(string, string)), body: bytes}
 
 What comes back is what the server said: a redirect is an answer like any other (following it is a new request, with a
@@ -20,7 +20,7 @@ from desk.capabilities.providers.http_exchange import HttpExchange, begin
 from desk.capabilities.providers.http_request import parse_request
 from desk.capabilities.providers.opening import Opening
 
-_REQUEST = "(method: string, url: string, headers: option(list(tuple(string, string))), body: option(bytes))"
+_REQUEST = "(method: string, url: string, headers: option(list(tuple(string, string), ..=1000)), body: option(bytes))"
 _RESPONSE = "(status: i32, headers: list(tuple(string, string)), body: bytes)"
 _PIECE = 65536
 

@@ -15,15 +15,18 @@ import h11
 from desk.capabilities.codes import CapabilityError, Code
 from desk.capabilities.provider import Use
 from desk.capabilities.providers.connection import Connections
-from desk.capabilities.providers.http_request import MAX_HEADER_BYTES, HttpRequest, check_header_limits
+from desk.capabilities.providers.http_request import MAX_HEADER_BYTES, MAX_HEADERS, HttpRequest, check_header_limits
 from desk.capabilities.providers.opening import Opening
 from desk.capabilities.providers.tcp import TcpStream
 from desk.capabilities.syntax import shown
 
 _TOO_MUCH = 431  # what h11 has for headers without an end
-# Bytes h11 gets at one time. It does not yield in between, and 4 KiB of one-byte chunks take it 10 ms.
-_READ_CHUNKED = 4096
+# Bytes h11 gets at one time. It does not yield in between, and 4 KiB of one-byte chunks take it 10 ms; 64 KiB of an answer
+# that has not said yet how it will go on would be 30,000 headers.
+_READ_CAREFULLY = 4096
 _READ_PLAIN = 65536
+# Lines of a head, or of what follows the chunks, that is not at its end yet: h11 reads them all at once.
+_MOST_LINES = 2 * MAX_HEADERS
 
 Headers = list[tuple[str, str]]
 """As they came, but names in lower case; in values, one character is one byte."""
@@ -43,7 +46,8 @@ class HttpExchange:
         self._wanted = wanted
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEADER_BYTES + _READ_PLAIN)
         self._to_send = wanted.length
-        self._read_size = _READ_PLAIN
+        self._read_size = _READ_CAREFULLY
+        self._lines = 0
         self._answer: tuple[int, Headers] | None = None
         self._piece = b""
 
@@ -93,8 +97,8 @@ class HttpExchange:
             if isinstance(event, h11.Response):
                 check_header_limits("answer", event.headers.raw_items())
                 headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers]
-                if any(name == "transfer-encoding" for name, _ in headers):
-                    self._read_size = _READ_CHUNKED
+                if not any(name == "transfer-encoding" for name, _ in headers):
+                    self._read_size = _READ_PLAIN
                 self._answer = event.status_code, headers
         return self._answer
 
@@ -127,13 +131,17 @@ class HttpExchange:
         while True:
             event = self._http.next_event()
             if event is not h11.NEED_DATA:
+                self._lines = 0
                 return event
+            if self._lines > _MOST_LINES:
+                raise CapabilityError(Code.TOO_LARGE, f"the headers of {self.authority} do not end")
             try:
                 data = await self._stream.receive(self._read_size)
             except anyio.EndOfStream:
                 data = b""
             if not data and self._http.their_state is h11.SEND_RESPONSE:
                 raise CapabilityError(Code.UNAVAILABLE, f"{self.authority} hung up without an answer")
+            self._lines += data.count(b"\n")
             self._http.receive_data(data)
 
     def _check_sending(self) -> None:
@@ -145,6 +153,7 @@ class HttpExchange:
         try:
             yield
         except h11.RemoteProtocolError as error:
+            self.close()  # whoever asks again would take it for the end of the body
             if error.error_status_hint == _TOO_MUCH:
                 raise CapabilityError(Code.TOO_LARGE, f"the headers of {self.authority} do not end") from None
             raise CapabilityError(
@@ -153,6 +162,7 @@ class HttpExchange:
         except h11.LocalProtocolError as error:
             raise CapabilityError(Code.INVALID, f"not what HTTP/1.1 permits: {shown(str(error))}") from None
         except (anyio.BrokenResourceError, ssl.SSLError):
+            self.close()
             raise CapabilityError(Code.UNAVAILABLE, f"{self.authority} broke the connection") from None
 
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from desk.bus.types import I32, U64, Bytes, Integer
+from desk.bus.types import I32, U64, Bytes, Integer, parse_type_text
 from desk.capabilities.atoms import Atom
 from desk.capabilities.capability import Capability, operation
 from desk.capabilities.network_atoms import NetworkAtom
@@ -32,6 +32,7 @@ USUAL_PIECE = 1 << 16
 
 Handle = Annotated[int, U64]
 Piece = Annotated[bytes, Bytes(0, PIECE)]
+Sent = Annotated[Headers, parse_type_text("list(tuple(string, string), ..=1000)")]
 Most = Annotated[int, Integer("u32", 1, PIECE, wide=False)]
 Status = Annotated[int, I32]
 
@@ -80,7 +81,7 @@ class HttpStreams(Capability):
 
     @operation(needs=_url)
     async def fetch(
-        self, method: str, url: str, use: Use, headers: Headers | None = None, body: bytes | None = None
+        self, method: str, url: str, use: Use, headers: Sent | None = None, body: bytes | None = None
     ) -> Answer:
         """Send a whole request, and return when the head of the answer is here."""
         wanted = parse_request({"method": method, "url": url, "headers": headers, "body": body}, PIECE)
@@ -93,7 +94,7 @@ class HttpStreams(Capability):
 
     @operation(needs=_begun)
     async def begin(
-        self, method: str, url: str, use: Use, headers: Headers | None = None, length: Handle | None = None
+        self, method: str, url: str, use: Use, headers: Sent | None = None, length: Handle | None = None
     ) -> Handle:
         """Send the head of a request. Without a `length` of the body, it goes in chunks."""
         wanted = parse_begun({"method": method, "url": url, "headers": headers, "length": length})

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from desk.capabilities.at_once import apart
 from desk.capabilities.codes import CapabilityError, Code
 from desk.capabilities.providers.beneath import Open, Place
 from desk.capabilities.providers.quota import Storage, empty, measure
@@ -25,7 +26,8 @@ from desk.capabilities.syntax import shown
 
 ROOTS = ("@data", "@cache", "@config", "@tmp")
 
-_UNFINISHED = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)  # some of it may have been written
+# Some of it may have been written.
+_UNFINISHED = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EMFILE, errno.ENFILE)
 _T = TypeVar("_T")
 
 
@@ -48,6 +50,7 @@ class OwnFiles:
     async def changing(self, extension: str) -> AsyncGenerator[None, None]:
         """To be held while something is changed: one change at a time, and it is known what there is. Raises `OSError`."""
         storage = self._storage(extension)
+        await apart()
         async with storage.changing:
             if storage.used is None:
                 storage.used = await in_thread(partial(self._measure, extension))
@@ -64,16 +67,14 @@ class OwnFiles:
         finally:
             os.close(parent)
 
-    def counted(
-        self, extension: str, limit: int, work: Callable[[Place, int], tuple[_T, int]]
-    ) -> Callable[[Place], _T]:
-        """`work` that is given what is left of `limit` bytes, and whose additions are counted."""
+    def counted(self, extension: str, limit: int, work: Callable[..., tuple[_T, int]]) -> Callable[..., _T]:
+        """`work` that is given its places and what is left of `limit` bytes, and whose additions are counted."""
 
-        def change(place: Place) -> _T:
+        def change(*places: Place) -> _T:
             storage = self._storages[extension]
             used = storage.used or 0
             try:
-                result, added = work(place, limit - used)
+                result, added = work(*places, limit - used)
             except OSError as error:
                 if error.errno in _UNFINISHED:
                     storage.used = None
@@ -101,3 +102,12 @@ class OwnFiles:
             finally:
                 root.close()
         return used
+
+
+def uncounted(work: Callable[..., tuple[_T, int]], room: int) -> Callable[..., _T]:
+    """`work` that is given its places and always the same `room`, where nobody counts."""
+
+    def change(*places: Place) -> _T:
+        return work(*places, room)[0]
+
+    return change

@@ -43,7 +43,7 @@ class Random(Capability):
         """`seeded` or `secure`."""
         return RandomAtom.parse(text)
 
-    @operation(needs=_level)
+    @operation(needs=_level, at_once=True)
     async def bytes(self, use: Use, count: Count, seeded: bool = False) -> _Bytes:
         """So many of them."""
         if not seeded:

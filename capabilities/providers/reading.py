@@ -15,6 +15,15 @@ MAX_SCANNED = 100_000
 
 
 @dataclass(frozen=True, slots=True)
+class Content:
+    """A part of a file."""
+
+    data: bytes
+    size: int
+    """Bytes of the whole file."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stat:
     """What is known of a name."""
 

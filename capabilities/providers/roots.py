@@ -10,14 +10,16 @@ The host's own directories are nobody's: a grant that lies in one opens nothing,
 import os
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from desk.capabilities.atoms import Atom
 from desk.capabilities.codes import CapabilityError, Code, PermissionDenied
+from desk.capabilities.decision import Rules
 from desk.capabilities.filesystem_atoms import FilesystemAtom
 from desk.capabilities.providers.beneath import PASSING
 from desk.capabilities.providers.kernel_files import is_of_kernel
-from desk.capabilities.syntax import PermissionSyntaxError
+from desk.capabilities.syntax import PermissionSyntaxError, shown
 
 _DIRECTORY = PASSING | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -33,6 +35,8 @@ class Root:
     """The name of what was granted in the directory; empty if it is the directory itself."""
     doors: tuple[tuple[str, ...], ...] = ()
     """Where the host's own directories are beneath it: their names, folded."""
+    elsewhere: str = ""
+    """Its path without links, if the granted one leads through some."""
 
     def close(self) -> None:
         """Close it. Idempotent."""
@@ -48,12 +52,18 @@ class Root:
         """The path beneath the directory for what is `rest` beneath the granted path."""
         return f"{self.leaf}/{rest}" if self.leaf and rest else self.leaf or rest
 
-    def forbids(self, path: str) -> bool:
-        """Whether `path` leads into a directory of the host's own."""
-        if not self.doors:
-            return False
-        names = _folded(path)
-        return any(names[: len(door)] == door for door in self.doors)
+    def check(self, path: str, wanted: Atom, rules: Rules | None) -> None:
+        """Raise `PermissionDenied` if `path`, of which `wanted` was decided, leads into a directory of the host's own, or if a
+        rule forbids the name that it has without links."""
+        assert isinstance(wanted, FilesystemAtom), "every operation needs such a permission"
+        names = _folded(path) if self.doors else ()
+        if any(names[: len(door)] == door for door in self.doors):
+            raise PermissionDenied(f"{shown(wanted.path)} is the host's own, and not for extensions")
+        if not self.elsewhere or rules is None:
+            return
+        rule = rules.denies(replace(wanted, path="/".join(filter(None, (self.elsewhere, path)))))
+        if rule is not None:
+            raise PermissionDenied(f"{shown(wanted.path)} leads to what a rule of the operator refuses", rule=rule)
 
 
 def open_granted(path: str, private: Iterable[Path]) -> Root:
@@ -71,6 +81,7 @@ def open_granted(path: str, private: Iterable[Path]) -> Root:
             raise CapabilityError(Code.UNAVAILABLE, "what was granted is being renamed; try again")
         _check_place(os.path.join(real, leaf), directory)
         root.doors = tuple(_doors(real, leaf, private))
+        root.elsewhere = "" if real == path else real
     except BaseException:
         root.close()
         raise

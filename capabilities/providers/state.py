@@ -20,6 +20,7 @@ import anyio
 import anyio.to_thread
 
 from desk.bus.types import Integer, String
+from desk.capabilities.at_once import apart
 from desk.capabilities.atoms import Atom
 from desk.capabilities.capability import Capability, operation
 from desk.capabilities.codes import CapabilityError, Code
@@ -85,7 +86,7 @@ class State(Capability):
         """Like `read:notes/draft-*`."""
         return StateAtom.parse(text)
 
-    @operation(needs=_needs(StateAtom.read, "key"))
+    @operation(needs=_needs(StateAtom.read, "key"), at_once=True)
     async def get(self, use: Use, key: Key, namespace: str | None = None) -> bytes | None:
         """The value of `key`, or none."""
         value = await self._store(use, namespace).get(_encoded(key))
@@ -141,9 +142,12 @@ class State(Capability):
 
     async def _close_idle(self) -> None:
         """Close the file that nobody has used for the longest time."""
+        await apart()
         idle = next((where for where, store in self._stores.items() if not store.busy), None)
         if idle is not None:
-            await anyio.to_thread.run_sync(self._stores.pop(idle).close)
+            close = self._stores.pop(idle).close
+            with anyio.CancelScope(shield=True):  # nobody else knows of it any more
+                await anyio.to_thread.run_sync(close)
 
     def _store(self, use: Use, namespace: str | None) -> Store:
         """Where that namespace is kept. Use it at once: one that is not in use may be closed."""

@@ -7,6 +7,7 @@ the same transaction, so that a quota costs no look at each.
 
 import os
 import sqlite3
+import time
 from pathlib import Path
 
 from desk.capabilities.codes import CapabilityError, Code
@@ -120,7 +121,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > VERSION:
             raise NewerFile(f"the file is of version {version}, and this program knows {VERSION}")
-        connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        _keep_a_log(connection)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA journal_size_limit = {_LOG_KEPT}").fetchall()
         if version < VERSION:
@@ -149,6 +150,19 @@ def read_small(connection: sqlite3.Connection, key: bytes, small: int) -> tuple[
         "SELECT length(value), CASE WHEN length(value) <= ? THEN value END FROM entries WHERE key = ?", (small, key)
     ).fetchall()  # all: a statement that is not over keeps what it sees
     return found[0] if found else None
+
+
+def _keep_a_log(connection: sqlite3.Connection) -> None:
+    """Write ahead to a log. Two processes that begin with that at once exclude each other, and SQLite does not wait then."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
 
 
 def _make_directory(path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 import anyio
 import anyio.to_thread
 
+from desk.capabilities.at_once import apart
 from desk.capabilities.codes import CapabilityError, Code
 from desk.capabilities.providers.state_entries import Entries, open_reader, open_writer, read_small
 from desk.traces.log_rate import LogRate
@@ -68,6 +69,7 @@ class Store:
         job = _Job(action)
         self._waiting.append(job)
         try:
+            await apart()
             async with self._turn:
                 if not job.over:
                     await self._run_batch()

@@ -48,7 +48,9 @@ class TcpStream(anyio.abc.ByteStream):
             except BlockingIOError:
                 await anyio.wait_readable(self.raw)
             except OSError as error:
-                raise _lost(self.raw) from error
+                lost = _lost(self.raw)
+                self.close()  # whoever asks again would take it for the end
+                raise lost from error
             else:
                 if not data:
                     raise anyio.EndOfStream
@@ -97,7 +99,6 @@ class TcpListener:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.raw = bound(endpoint, socket.SOCK_STREAM)
-        self.raw.listen(BACKLOG)
 
     @property
     def closed(self) -> bool:
@@ -105,7 +106,7 @@ class TcpListener:
         return self.raw.fileno() < 0
 
     async def accept(self) -> tuple[TcpStream, Endpoint]:
-        """The next connection, and who is at its other end. Raises `anyio.ClosedResourceError`, `BrokenResourceError`."""
+        """The next connection, and who is at its other end. Raises `anyio.ClosedResourceError`, `CapabilityError`."""
         await anyio.lowlevel.checkpoint()
         while True:
             try:
@@ -113,8 +114,10 @@ class TcpListener:
             except BlockingIOError:
                 await anyio.wait_readable(self.raw)
             except OSError as error:
+                if self.closed:
+                    raise anyio.ClosedResourceError from None
                 if error.errno not in _NOT_THIS_ONE:
-                    raise _lost(self.raw) from error
+                    raise refusal("cannot accept a connection", error) from None
             else:
                 return TcpStream(raw), peer(address)
 
@@ -124,20 +127,20 @@ class TcpListener:
 
 
 async def connect_to_first(endpoints: Sequence[Endpoint], timeout: float) -> TcpStream:
-    """Connect to the first of `endpoints` that accepts. Raises `CapabilityError(UNAVAILABLE)` if none does.
+    """Connect to the first of `endpoints` that accepts. Raises `CapabilityError` if none does, as `refusal`.
 
     One that does not answer gets its share of `timeout` seconds, so that the others have theirs.
     """
     share = timeout / len(endpoints)
-    reason = "no answer"
+    refused = CapabilityError(Code.UNAVAILABLE, f"cannot connect to {endpoints[-1]}: no answer")
     for left, endpoint in zip(range(len(endpoints), 0, -1), endpoints, strict=True):
         # The last one has all that is left, and the caller's deadline ends it.
         with anyio.move_on_after(share if left > 1 else math.inf):
             try:
                 return await _connect(endpoint)
             except OSError as error:
-                reason = os.strerror(error.errno) if error.errno else "connecting failed"
-    raise CapabilityError(Code.UNAVAILABLE, f"cannot connect to {endpoints[-1]}: {reason}")
+                refused = refusal(f"cannot connect to {endpoint}", error)
+    raise refused
 
 
 async def _connect(endpoint: Endpoint) -> TcpStream:
@@ -160,20 +163,29 @@ async def _connect(endpoint: Endpoint) -> TcpStream:
 
 
 def bound(endpoint: Endpoint, kind: socket.SocketKind) -> socket.socket:
-    """A non-blocking socket on one address and port of this machine. Raises `CapabilityError(UNAVAILABLE)`."""
-    raw = socket.socket(family(endpoint), kind)
+    """A non-blocking socket on one address and port of this machine, which listens if it can. Raises as `refusal`."""
+    raw: socket.socket | None = None
     try:
+        raw = socket.socket(family(endpoint), kind)
         raw.setblocking(False)
         if kind is socket.SOCK_STREAM and os.name == "posix":  # elsewhere it would let others in on the port
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if raw.family == socket.AF_INET6:
             raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # `::` is granted, 0.0.0.0 is not
         raw.bind((str(endpoint.address), endpoint.port))
+        if kind is socket.SOCK_STREAM:
+            raw.listen(BACKLOG)
     except OSError as error:
-        raw.close()
-        reason = os.strerror(error.errno) if error.errno else "it failed"
-        raise CapabilityError(Code.UNAVAILABLE, f"cannot listen on {endpoint}: {reason}") from None
+        if raw is not None:
+            raw.close()
+        raise refusal(f"cannot listen on {endpoint}", error) from None
     return raw
+
+
+def refusal(what: str, error: OSError) -> CapabilityError:
+    """What the system did not do, and why, for the guest: `UNAVAILABLE`, or `OVERLOADED` if too many files are open."""
+    code = Code.OVERLOADED if error.errno in (errno.EMFILE, errno.ENFILE) else Code.UNAVAILABLE
+    return CapabilityError(code, f"{what}: {os.strerror(error.errno) if error.errno else 'it failed'}")
 
 
 def close_socket(raw: socket.socket) -> None:

@@ -7,6 +7,8 @@ import anyio
 import anyio.to_thread
 from anyio.lowlevel import RunVar
 
+from desk.capabilities.at_once import apart
+
 MOST = 8
 """Threads at one time."""
 
@@ -16,6 +18,7 @@ _limiter: RunVar[anyio.CapacityLimiter] = RunVar("desk_provider_threads")
 
 async def in_thread(work: Callable[[], _T]) -> _T:
     """Call `work` in a thread and return its result. A cancelled caller waits for its end: nobody else may close what it uses."""
+    await apart()
     try:
         limiter = _limiter.get()
     except LookupError:

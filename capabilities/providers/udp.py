@@ -5,7 +5,6 @@ datagrams with its sender: by the number it comes from, or by the name under whi
 and counted.
 """
 
-import os
 import socket
 from collections.abc import Callable
 from typing import cast
@@ -14,9 +13,8 @@ import anyio
 import anyio.lowlevel
 
 from desk.capabilities.addresses import Endpoint
-from desk.capabilities.codes import CapabilityError, Code
 from desk.capabilities.network_atoms import NetworkAtom
-from desk.capabilities.providers.tcp import bound, close_socket, peer
+from desk.capabilities.providers.tcp import bound, close_socket, peer, refusal
 from desk.capabilities.syntax import PermissionSyntaxError
 
 MAX_DATAGRAM = 65_507
@@ -28,11 +26,14 @@ _MOST_NAMED = 256  # endpoints of which a socket remembers by what name they wer
 class Datagrams:
     """One socket. `endpoint` is where others reach it; without one, it gets a port when it is made, and may use IPv4 and IPv6.
 
-    Raises `CapabilityError(UNAVAILABLE)` if it cannot be had.
+    Raises as `refusal` if it cannot be had.
     """
 
     def __init__(self, endpoint: Endpoint | None = None) -> None:
-        self.raw = _unbound() if endpoint is None else bound(endpoint, socket.SOCK_DGRAM)
+        try:
+            self.raw = _unbound() if endpoint is None else bound(endpoint, socket.SOCK_DGRAM)
+        except OSError as error:
+            raise refusal("cannot open a socket for datagrams", error) from None
         self.dropped = 0
         """Datagrams of others so far."""
         self._named: dict[Endpoint, NetworkAtom] = {}
@@ -45,7 +46,7 @@ class Datagrams:
     async def send_to(self, data: bytes, endpoint: Endpoint, asked: NetworkAtom) -> None:
         """Send one datagram; answers may come back by the permission `asked`, under which it goes out.
 
-        Raises `CapabilityError(UNAVAILABLE)`, `anyio.ClosedResourceError`.
+        Raises `anyio.ClosedResourceError`, and as `refusal`.
         """
         await anyio.lowlevel.checkpoint()
         while True:
@@ -56,8 +57,7 @@ class Datagrams:
             except OSError as error:
                 if self.closed:
                     raise anyio.ClosedResourceError from None
-                reason = os.strerror(error.errno) if error.errno else "it failed"
-                raise CapabilityError(Code.UNAVAILABLE, f"cannot send to {endpoint}: {reason}") from None
+                raise refusal(f"cannot send to {endpoint}", error) from None
             else:
                 break
         self._named.pop(endpoint, None)

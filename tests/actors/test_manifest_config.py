@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from desk.actors.manifest import Manifest, ManifestError, parse_manifest
-from desk.actors.manifest_config import MISSING, Setting, settings
+from desk.actors.manifest_config import MAX_GIVEN, MISSING, Setting, settings
 from desk.actors.manifest_text import manifest_ron
-from desk.bus.types import InvalidValue, Type
+from desk.bus.types import InvalidValue, Type, parse_type_text
 from desk.capabilities.network_atoms import NetworkAtom
 from desk.capabilities.permissions import BusAtom, FilesystemAtom, parse_atom
 from desk.capabilities.secrets import Secret
@@ -111,6 +111,18 @@ def test_sizes_of_config_are_bounded() -> None:
 
     assert "at most 64 entries" in refused(", ".join(f"s{number}: (type: i32)" for number in range(65)))
     assert "at most 4,096 in all" in refused("a: (type: r), b: (type: r)")
+
+
+@pytest.mark.parametrize("secret", [False, True])
+def test_all_values_together_are_bounded(secret: bool) -> None:
+    """The last that does not fit is named; of what it is, nothing is said."""
+    config = {name: Setting(parse_type_text("string"), secret=secret) for name in "ab"}
+    half = "x" * (MAX_GIVEN // 2 - 8)
+    assert settings(config, {"a": half, "b": half}).keys() == {"a", "b"}
+    with pytest.raises(
+        InvalidValue, match=r"config\.b: expected at most 65,536 bytes in all settings together, got more$"
+    ):
+        settings(config, {"a": half, "b": half + "x" * 16})
 
 
 # -- reasons

@@ -235,6 +235,13 @@ class Forbidding:
         """Refuses b."""
         return "publish:b \u202e" if atom.text == "publish:b" else None
 
+    def denies(self, atom: Atom) -> str | None:
+        """The same."""
+        return self.forbids(atom)
+
+    def denies_address(self, atom: object, address: object) -> str | None:
+        """None."""
+
 
 @pytest.mark.parametrize("observe", [False, True])
 def test_a_record_says_what_a_decision_rests_on(observe: bool) -> None:

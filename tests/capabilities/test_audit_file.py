@@ -123,6 +123,23 @@ def test_what_stands_at_its_place_is_used_only_if_it_is_a_file_of_our_own(tmp_pa
     assert not (tmp_path / "nowhere").exists()
 
 
+@pytest.mark.parametrize("keep", [0, 2])
+def test_a_file_that_others_have_renamed_or_removed_is_begun_anew(tmp_path: Path, keep: int) -> None:
+    """As programs that rotate logs do: what comes goes into the old file until that is full, and then into one of the name."""
+    path = tmp_path / "audit.jsonl"
+    line = record_line(decided(1))
+    file = RotatingFile(path, 3 * len(line), keep)
+    assert file.write([line] * 2) == 2
+    path.rename(tmp_path / "elsewhere")
+    assert file.write([line] * 2) == 2
+    assert (tmp_path / "elsewhere").read_bytes() == line * 3
+    assert path.read_bytes() == line
+    path.unlink()
+    assert file.write([line] * 3) == 3
+    assert path.read_bytes() == line
+    file.close()
+
+
 def test_a_file_has_one_writer(tmp_path: Path) -> None:
     """Two would rename each other's files; the second is told so, and may have it when the first is closed."""
     path = tmp_path / "audit.jsonl"

@@ -13,9 +13,10 @@ import pytest
 from extensions import relay
 from granted_files import OPENERS, Files, nothing_left_open
 from members import asking
+from toolbox import files_left
 
 from desk.bus import codec
-from desk.capabilities.codes import CapabilityError, Code
+from desk.capabilities.codes import CapabilityError, Code, PermissionDenied
 from desk.capabilities.filesystem_atoms import FilesystemAtom
 from desk.capabilities.providers import filesystem, portable_open, reading, writing
 from desk.capabilities.providers.beneath import Open, best_open
@@ -374,6 +375,52 @@ async def test_a_deputy_needs_the_right_of_both(files: Files) -> None:
     with pytest.raises(CapabilityError, match="on behalf of caller"):
         await files.world.ask(files.a, "filesystem.read", behalf=("caller",), path=files.said("file"))
     await files.world.ask(files.a, "filesystem.write", behalf=("caller",), path="@data/x", data=b"x")
+
+
+@pytest.mark.parametrize("readable", ["box", "mine"])
+async def test_a_deputy_does_not_make_a_file_readable(files: Files, readable: str) -> None:
+    """Who may read only one of two places gets nothing moved between them, also not by one who reads neither."""
+    box, mine = files.inside / "box", files.inside / "mine"
+    for each in (box, mine):
+        each.mkdir()
+    (box / "file").write_bytes(b"x")
+    caller = files.member("caller", f"write:{box}", f"write:{mine}", f"read:{files.inside / readable}")
+    deputy = files.member("deputy", f"write:{box}", f"write:{mine}")
+    request = {"path": f"{box}/file", "to": f"{mine}/file"}
+    for member, behalf in ((caller, ()), (deputy, ("caller",))):
+        with pytest.raises(PermissionDenied):
+            await files.world.ask(member, "filesystem.rename", behalf=behalf, **request)
+    assert await files.world.ask(deputy, "filesystem.rename", **request) is None
+
+
+async def test_without_file_descriptors_requests_are_refused_and_lose_none(files: Files) -> None:
+    """However many are left: a request is answered or refused with a reason, and nothing stays open."""
+    (files.inside / "file").write_bytes(bytes(100_000))
+    (files.inside / "dir").mkdir()
+    requests: list[tuple[str, Path | str, dict[str, object]]] = [
+        ("read", "file", {"length": 100_000}),
+        ("stat", "file", {}),
+        ("list", files.inside, {}),
+        ("watch", "dir", {}),
+        ("write", "file", {"data": b"x", "durable": True}),
+        ("write", "@data/file", {"data": b"x", "mode": "append", "durable": True}),
+        ("write", "@data/file", {"data": bytes(100_000)}),
+        ("rename", "@data/file", {"to": "@tmp/file"}),
+        ("remove", "@tmp/file", {}),
+    ]
+    refused: list[Code] = []
+    with nothing_left_open(files):
+        await files.ask("list", "@data")  # and the threads are there
+        for spare in range(8):
+            for operation, path, more in requests:
+                files.a.resources.close_all()
+                with files_left(spare):
+                    try:
+                        await files.ask(operation, path, **more)
+                    except CapabilityError as error:
+                        refused.append(error.guest_code)
+    assert len(refused) > len(requests)
+    assert set(refused) <= {Code.OVERLOADED, Code.UNKNOWN}
 
 
 async def test_through_a_guest(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import pytest
 from granted_files import OPENERS, Files, nothing_left_open
+from toolbox import files_left
 
 from desk.capabilities.codes import CapabilityError, Code
 from desk.capabilities.filesystem_atoms import FilesystemAtom
@@ -219,6 +220,15 @@ async def test_a_handle_is_its_owners(files: Files) -> None:
 
 
 @pytest.mark.skipif(not inotify.supported(), reason="this system has no inotify")
+async def test_without_file_descriptors(files: Files) -> None:
+    """Whoever asks for changes is told that too many files are open."""
+    handle = await start(files)
+    (files.inside / "file").touch()
+    with files_left(0), pytest.raises(CapabilityError, match="too many files open") as caught:
+        await changes(files, handle)
+    assert caught.value.guest_code is Code.OVERLOADED
+
+
 async def test_more_than_is_remembered_is_said_to_be_lost(tmp_path: Path) -> None:
     """The kernel keeps so many events; who reads too late learns that some are missing, and goes on."""
     files = Files(tmp_path, OPENERS[1].values[0], watch=InotifyWatch)  # type: ignore[arg-type]

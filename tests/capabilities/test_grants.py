@@ -220,6 +220,10 @@ class Rules:
         """Port 80."""
         return "network *:80 of `policy\u202e`" if atom.text.endswith(":80") else None
 
+    def denies(self, atom: Atom) -> str | None:
+        """The same."""
+        return self.forbids(atom)
+
     def denies_address(self, atom: NetworkAtom, address: object) -> str | None:
         """None."""
         return None

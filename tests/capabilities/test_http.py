@@ -4,7 +4,9 @@ import gzip
 import json
 import socket
 import ssl
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any, cast
@@ -21,6 +23,7 @@ from desk.capabilities.codes import CapabilityError, Code
 from desk.capabilities.grants import Grants
 from desk.capabilities.permissions import PermissionSet
 from desk.capabilities.provider import Member, Provider, Use
+from desk.capabilities.providers import destinations
 from desk.capabilities.providers.connection import Connections
 from desk.capabilities.providers.destinations import Destinations, Resolver, public_addresses, system_resolver
 from desk.capabilities.providers.http import HttpProvider
@@ -433,6 +436,26 @@ async def test_localhost_is_a_name() -> None:
     assert await system_resolver("localhost")
     async with listening(echo) as port:
         assert "localhost resolves to" in await failure(Code.DENIED, http(), f"http://localhost:{port}/")
+
+
+async def test_lookups_that_nobody_waits_for_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name server that does not answer keeps so many threads and no more, whoever is cancelled meanwhile."""
+    answered, asked = threading.Event(), list[str]()
+
+    def hang(name: str, *_: object, **__: object) -> list[object]:
+        asked.append(name)
+        answered.wait()
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    monkeypatch.setattr(destinations, "_under_way", threading.Semaphore(4))
+    try:
+        for _ in range(12):
+            with anyio.move_on_after(0.02), suppress(OSError):
+                await system_resolver("slow.example.com")
+        assert 1 <= len(asked) <= 4
+    finally:
+        answered.set()
 
 
 async def test_rebinding() -> None:

@@ -92,6 +92,22 @@ async def test_fetch() -> None:
         assert permissions == {f"network connect:127.0.0.1:{port}"}
 
 
+@pytest.mark.parametrize("head", ["Content-Length: 9", "Transfer-Encoding: chunked"])
+async def test_half_a_body_is_not_a_whole_one(head: str) -> None:
+    """Where the server hangs up in the middle there is no end, however often one asks."""
+
+    async def server(stream: anyio.abc.ByteStream) -> None:
+        await canned(stream, f"HTTP/1.1 200 OK\r\n{head}\r\n\r\n".encode(), b"4\r\nhalf")
+
+    world, me = guest()
+    async with listening(server) as port:
+        answer = await world.ask(me, "network.fetch", method="GET", url=f"http://127.0.0.1:{port}/")
+        with pytest.raises(CapabilityError, match="proper HTTP"):
+            await read_all(world, me, answer["response"])
+        await refused(Code.UNKNOWN, world.ask(me, "network.read_body", response=answer["response"]))
+        assert len(me.resources) == 0
+
+
 @pytest.mark.parametrize("most", [1, 3, 100])
 async def test_small_pieces(most: int) -> None:
     """However a body is framed and sent, pieces are as large as was asked for, at most, and nothing is lost between them."""
@@ -203,8 +219,9 @@ async def test_a_server_that_has_heard_enough() -> None:
         (b"SSH-2.0\r\n\r\n", Code.UNAVAILABLE),
         (b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 101 + b"\r\n", Code.TOO_LARGE),
         (b"HTTP/1.1 200 OK\r\na: " + b"b" * 200_000, Code.TOO_LARGE),
+        (b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 300, Code.TOO_LARGE),
     ],
-    ids=["nothing", "no HTTP", "many headers", "endless header"],
+    ids=["nothing", "no HTTP", "many headers", "endless header", "too many for an end to matter"],
 )
 async def test_a_bad_head(answer: bytes, code: Code) -> None:
     """What is no answer, or too much of a head, fails the request; nothing stays open."""

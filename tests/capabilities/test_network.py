@@ -13,6 +13,7 @@ import pytest
 from extensions import relay
 from loopback import SINK, closed_port, listening
 from members import Asking, asking
+from toolbox import files_left
 
 from desk.bus import codec
 from desk.capabilities.addresses import AddressMap, IPAddress
@@ -85,6 +86,26 @@ async def test_a_connection() -> None:
     assert len(world.audit.records) == 7  # every use, closing excepted
 
 
+async def test_without_file_descriptors() -> None:
+    """Nothing new is opened, and the guest is told why; who waits to be accepted waits on."""
+    world, me = guest()
+    port = closed_port()
+    listener = await world.ask(me, "network.listen", address="127.0.0.1", port=port)
+    with socket.create_connection(("127.0.0.1", port)):
+        with files_left(0):
+            for name, request in (
+                ("accept", {"listener": listener}),
+                ("connect", {"host": "127.0.0.1", "port": port}),
+                ("listen", {"address": "127.0.0.1", "port": port}),
+                ("open_datagrams", {}),
+                ("http", {"method": "GET", "url": f"http://127.0.0.1:{port}/"}),
+            ):
+                assert "open files" in await refusal(Code.OVERLOADED, world.ask(me, f"network.{name}", **request))
+        assert len(me.resources) == 1
+        assert await world.ask(me, "network.accept", listener=listener)
+    me.resources.close_all()
+
+
 async def test_much_data() -> None:
     """A piece of the largest size arrives whole, though the other end reads when it likes."""
     world, me = guest()
@@ -142,7 +163,8 @@ async def test_who_breaks_off() -> None:
         handle = await world.ask(me, "network.connect", host="127.0.0.1", port=port)
         message = await refusal(Code.UNAVAILABLE, world.ask(me, "network.receive", socket=handle))
         assert message == "the connection broke"
-    me.resources.close_all()
+        await refusal(Code.UNKNOWN, world.ask(me, "network.receive", socket=handle))  # and not: that this was all
+    assert len(me.resources) == 0
     asked = world.ask(me, "network.connect", host="127.0.0.1", port=closed_port())
     assert "refused" in await refusal(Code.UNAVAILABLE, asked)
     assert len(me.resources) == 0

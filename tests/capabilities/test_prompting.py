@@ -17,6 +17,7 @@ from desk.capabilities.broker import Broker
 from desk.capabilities.codes import PermissionDenied
 from desk.capabilities.filesystem_atoms import FilesystemAtom
 from desk.capabilities.grants import Grants
+from desk.capabilities.message_atoms import BusAtom
 from desk.capabilities.network_atoms import NetworkAtom
 from desk.capabilities.permissions import PermissionSet
 from desk.capabilities.policy import Policy
@@ -218,6 +219,37 @@ async def test_what_an_earlier_answer_covers_is_not_asked() -> None:
                 tasks.start_soon(ask, port)
         assert results == {80: True, 81: True, 82: True}
         assert len(w.person.asked) == 1
+
+
+async def test_nobody_is_asked_about_an_extension_that_is_gone() -> None:
+    """A question that waits while its extension is removed is not shown; what waits for it is denied."""
+
+    async def answer(question: Question) -> Answer:
+        w.broker.leave(w.members["widget"])
+        return "session"
+
+    async with world(answer) as w:
+        w.member("widget")
+        results: list[bool] = []
+
+        async def ask(port: int) -> None:
+            results.append(await w.may("widget", NetworkAtom.connect("api.example", port)))
+
+        async with anyio.create_task_group() as tasks:
+            for port in (80, 81, 82):
+                tasks.start_soon(ask, port)
+        assert results == [False, False, False]
+        assert len(w.person.asked) == 1
+
+
+async def test_to_listen_once_is_to_listen() -> None:
+    """Listening is one request that lasts, so what is granted for it once is not over at once."""
+    news = BusAtom.subscribe("news.*")
+    async with world("once") as w:
+        w.members["widget"] = Member("widget", Grants(PermissionSet((news,))))
+        w.broker.join(w.members["widget"])
+        assert await w.may("widget", news)
+        assert w.members["widget"].grants.decide(news).allowed
 
 
 async def test_who_gives_up_loses_neither_question_nor_answer() -> None:

@@ -272,6 +272,18 @@ async def test_bytes_are_those_of_requests_and_answers(phone: Phone) -> None:
     assert (await dial("ada.example"))["error"]["code"] == Code.DENIED
 
 
+async def test_what_was_sent_counts_if_nobody_waits_for_the_answer(phone: Phone) -> None:
+    """A guest cannot have its budget spared by being out of time, or by making the host fail."""
+    phone.ringing, phone.picked_up = anyio.Event(), anyio.Event()
+    guest = Member("guest", Grants(PermissionSet.parse(NETWORK)))
+    (grant,) = guest.grants.give([ADA], size=1_000)
+    facet = Facet(Bus(Tracing.off()), Broker(phone.operations(), Audit(), Tracing.off()), guest)
+    payload = codec.encode({"host": "ada.example"})
+    with anyio.move_on_after(0.01):
+        await facet.request(b"cap.phone.dial", payload, Origin("guest", ("guest",), 1, principals=("guest",)))
+    assert grant.bytes_left == 1_000 - len(payload)
+
+
 # -- on whose behalf
 
 

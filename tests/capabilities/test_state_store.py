@@ -7,6 +7,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +274,24 @@ async def test_whoever_is_cancelled_takes_nobody_along(world: Asking, tmp_path: 
     assert set(done) <= stored
 
 
+async def test_another_process_may_make_the_file_at_the_same_time(tmp_path: Path) -> None:
+    """One of the two waits for the other."""
+    path = tmp_path / "extensions" / "a" / "state.sqlite"
+    path.parent.mkdir(parents=True)
+    kept = State(tmp_path)
+    world = asking(kept)
+    member = world.member("a")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with anyio.fail_after(PATIENCE):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(partial(world.ask, member, "state.put", key="x", value=b"1"))
+                await anyio.sleep(0.1)
+                other.execute("ROLLBACK")
+    assert await world.ask(member, "state.get", key="x") == b"1"
+    kept.close()
+
+
 async def test_files_do_not_stay_open_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many extensions only some have their file open; the others find what they had when they come again."""
     monkeypatch.setattr(state_module, "OPEN", 4)
@@ -295,6 +315,29 @@ async def test_files_do_not_stay_open_without_end(tmp_path: Path, monkeypatch: p
     kept.close()
     kept.close()
     assert _opened(tmp_path) == set()
+
+
+async def test_a_file_that_is_no_longer_wanted_is_closed_by_one_who_is_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever makes it one too many closes another, and is done with that even if nobody waits for the answer."""
+    monkeypatch.setattr(state_module, "OPEN", 1)
+    kept = State(tmp_path)
+    world = asking(kept)
+    first, second = world.member("a"), world.member("b")
+    await world.ask(first, "state.put", key="x", value=b"1")
+    with anyio.CancelScope() as scope:
+        get = Store.get
+
+        async def get_and_cancel(store: Store, key: bytes) -> bytes | None:
+            value = await get(store, key)
+            scope.cancel()
+            return value
+
+        monkeypatch.setattr(Store, "get", get_and_cancel)
+        await world.ask(second, "state.get", key="x")
+    assert {Path(each).parent.name for each in _opened(tmp_path)} <= {"b"}
+    kept.close()
 
 
 def _opened(below: Path) -> set[str]:

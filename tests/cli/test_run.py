@@ -198,11 +198,30 @@ def test_a_grant_that_is_none_is_told_before_anything_is_loaded(
     assert shown.err.strip().isprintable()
 
 
+def test_what_is_denied_while_a_module_starts_is_told(folder: Path) -> None:
+    """A guest may ask before it is reachable; only what it may not listen to stands in its notices, and is told once."""
+    guest = extension(
+        """(name: "early", api_version: "0.1", exports: {"f": (params: [any])}, subscribes: {"news": "f"})""",
+        """(data (i32.const 0) "cap.env.get\\a1dnamedHOME")
+        (func (export "f") (param i32 i32))
+        (func (export "desk_start") (drop (call $request (i32.const 0) (i32.const 11) (i32.const 11) (i32.const 11))))""",
+    )
+    (folder / "early.wasm").write_bytes(guest)
+    with running(folder, "--json") as process:
+        told = [json.loads(line) for line in lines_until(process, '"running"')]
+        stopped(process)
+    (loaded,) = [each for each in told if each["event"] == "loaded"]
+    assert [notice.partition(":")[0] for notice in loaded["notices"]] == ["does not listen to news"]
+    (denial,) = [each["message"] for each in told if each["event"] == "log"]
+    assert denial.startswith("early DENIED: env read:HOME")
+
+
 def test_a_grant_goes_to_whom_it_names(folder: Path) -> None:
     """One for a name goes to that extension alone; one that nobody asks for is told."""
     for name in ("one", "two"):
-        (folder / f"{name}.wasm").write_bytes(relay(name, 'network: ["api.example.com"]'))
+        (folder / f"{name}.wasm").write_bytes(relay(name, 'network: ["api.example.com"], filesystem: ["read:/srv"]'))
     arguments = ("--grant", "one=network:api.example.com", "--grant", "network:other.example.com", "--json")
+    arguments += ("--grant", "one=filesystem:readwrite:/srv/maps")  # a part of which it asks for
     with running(folder, *arguments) as process:
         told = [json.loads(line) for line in lines_until(process, '"running"')]
         status, _ = stopped(process)

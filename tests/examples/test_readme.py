@@ -5,17 +5,17 @@ import re
 import shlex
 import textwrap
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 from toolbox import ROOT
 
 from desk.actors.manifest import parse_fragment
-from desk.capabilities.audit_file import AuditFile
-from desk.capabilities.policy import Policy
 from desk.cli.main import main
 from desk.cli.run import Grant
-from desk.host import Host, Limits
+from desk.host import Host, Limits, Policy
 
 README = (ROOT / "README.md").read_text("utf-8")
 ASKING = README.partition("\n## Asking for more\n")[2].partition("\n## ")[0]
@@ -44,29 +44,18 @@ async def test_the_programs_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     first, second = blocks(EMBEDDING, "python")
     second = f"async with Host() as host:\n{textwrap.indent(second, '    ')}"
     program = f"async def run():\n{textwrap.indent(first + second, '    ')}"
-    audits: list[AuditFile] = []
-
-    def audit_file(path: str) -> AuditFile:
-        audits.append(AuditFile(path))
-        return audits[0]
-
     names: dict[str, object] = {
         "Host": Host,
         "Limits": Limits,
         "Policy": Policy,
-        "AuditFile": audit_file,
         "dataclasses": dataclasses,
         "time": time,
     }
     printed: list[str] = []
     names["print"] = lambda *words: printed.append(" ".join(map(str, words)))
     exec(compile(program, "README.md", "exec"), names)
-    run = names["run"]
-    assert callable(run)
-    try:
-        await run()
-    finally:
-        audits[0].close()
+    run = cast("Callable[[], Awaitable[None]]", names["run"])
+    await run()
     assert printed[0].startswith("2 <Event")
     assert "'days': 1" in printed[1]
     assert "granted by" in printed[2]

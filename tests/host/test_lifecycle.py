@@ -44,6 +44,8 @@ async def test_a_host_works_only_while_it_is_open(tmp_path: Path) -> None:
             host.subscribe("x")
         with pytest.raises(HostNotOpen):
             await host.remove("echo")
+        with pytest.raises(HostNotOpen):
+            host.grants.list("echo")
         assert host.extensions() == ()
         if "new" in repr(host):
             async with host:
@@ -115,8 +117,9 @@ async def test_grants_are_permissions_or_the_word_requested(tmp_path: Path) -> N
 async def test_a_grant_that_nobody_asked_for_is_noticed(tmp_path: Path) -> None:
     """Both are needed, so it gives nothing, and says so; a wider grant than what is asked for is fine."""
     async with make_host(tmp_path) as host:
-        wide = {"bus": ["publish:news.**"], "network": ["api.example.com"]}
-        loaded = await host.load(relay("talker", 'bus: ["publish:news.local"]'), grants=wide)
+        wide = {"bus": ["publish:news.**"], "network": ["api.example.com"], "filesystem": ["readwrite:/srv/maps"]}
+        asks = 'bus: ["publish:news.local"], filesystem: ["read:/srv"]'  # of the files, both have something in common
+        loaded = await host.load(relay("talker", asks), grants=wide)
         assert loaded.notices == (
             "is granted network connect:api.example.com:443, but its manifest does not ask for it, so it gets nothing",
         )

@@ -14,6 +14,7 @@ from desk.capabilities.codes import Code
 from desk.capabilities.policy import Policy
 from desk.capabilities.prompting import REFUSALS, Answer, Question
 from desk.host import Host
+from desk.host.errors import NotLoaded
 
 pytestmark = pytest.mark.anyio
 
@@ -63,6 +64,34 @@ async def test_a_deny_rule_wins_over_what_the_app_grants() -> None:
         assert host.grants.explain("widget", "notes", "diary").rule == "deny notes diary"
         host.grants.give("widget", {"notes": ["diary"]})
         assert await ask(host, "diary") is Code.DENIED
+
+
+async def test_a_rule_holds_for_the_capability_by_its_name() -> None:
+    """A policy that was read with an instance of its own, and not the host's, denies the same."""
+    async with host_with(Policy(deny={"notes": ["diary"]}, capabilities=[Notes()])) as host:
+        await host.load(WIDGET, grants="requested")
+        assert await ask(host, "shopping") == "notes on shopping"
+        assert await ask(host, "diary") == Code.DENIED
+
+
+async def test_a_load_that_is_given_up_at_a_question_leaves_nothing() -> None:
+    """While a person thinks about what it wants to listen to, nobody has to wait."""
+    asked = anyio.Event()
+
+    async def think(question: Question) -> Answer:
+        asked.set()
+        await anyio.sleep_forever()
+        return "no"
+
+    listener = relay("listener", more='subscribes: {"news": "on_event"}')
+    async with host_with(Policy(ask=think)) as host:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(host.load, listener)
+            with anyio.fail_after(PATIENCE):
+                await asked.wait()
+            tasks.cancel_scope.cancel()
+        with pytest.raises(NotLoaded):
+            host.grants.list("listener")
 
 
 async def test_the_ceiling_holds_for_all() -> None:

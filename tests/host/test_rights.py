@@ -156,6 +156,8 @@ async def test_what_is_remembered_is_revoked_of_one_that_is_not_loaded(world: Wo
     world.broker.leave(world.member)
     with pytest.raises(NotLoaded):
         world.rights.list("widget")
+    world.rights.narrow("widget", {"network": ["api.example", "other.example"], "clock": "wall"})
+    assert world.remembered() == ["network connect:api.example:443"]
     world.rights.revoke("widget")
     assert world.remembered() == []
     with pytest.raises(NotLoaded, match="no extension 'widget'"):

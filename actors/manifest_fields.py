@@ -32,6 +32,8 @@ NOT_YET = ("hot_reload",)
 
 MAX_DESCRIPTION = 1_000
 
+_APPS_OWN = "an app may have sections of its own: only a host with that capability knows them"
+
 _NUMBER = r"(?:0|[1-9][0-9]{0,8})"
 _VERSION = re.compile(rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-[0-9A-Za-z.-]{{1,64}})?")
 
@@ -98,7 +100,8 @@ def _read_permissions(place: Place, vocabulary: Vocabulary) -> PermissionSet:
     places: dict[tuple[str | None, str | None], Place] = {}
     for section, key, value in place.entries('a map, as in {network: ["api.weather.com"]}', len(known) + 1):
         if section not in known:
-            raise key.unknown("permission section", section, known)
+            error = key.unknown("permission section", section, known)
+            raise key.error(f"{error.problem}; {_APPS_OWN}")
         places[section, None] = value
         if isinstance(value.node, ron.Str) and section in vocabulary.levels:
             sections[section] = value.node.value

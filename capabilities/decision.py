@@ -4,20 +4,27 @@ A denial is read by two people with different means of ending it, so it says whi
 the line to add. The line is made from the parsed request, escaped to ASCII: it cannot read other than it works.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Reversible, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Literal, Protocol
 
 from desk.capabilities.addresses import IPAddress
 from desk.capabilities.atoms import Atom
-from desk.capabilities.grant import Grant, charge, spend
+from desk.capabilities.grant import End, Grant, charge, spend
 from desk.capabilities.network_atoms import NetworkAtom
 from desk.capabilities.permissions import PermissionSet
 from desk.capabilities.syntax import escaped, quoted
 
 _NAMED = 3  # permissions that a denial names because they are near
 _SHOWN = 120  # characters of each: a guest gets the first thousand of all, and the fix must be among them
+
+_ENDED: Mapping[End, str] = {
+    "expired": "has expired",
+    "used up": "is used up",
+    "revoked": "was taken away",
+    "narrowed": "was taken away",
+}
 
 
 class Rules(Protocol):
@@ -75,8 +82,17 @@ class Decision:
         charge(self.grants, size)
 
 
-def decide(atom: Atom, requested: PermissionSet, mine: Sequence[Grant], rules: Rules | None) -> Decision:
-    """Decide the request `atom` by the grants `mine`, all of them live. They are taken in their order."""
+def decide(
+    atom: Atom,
+    requested: PermissionSet,
+    mine: Sequence[Grant],
+    rules: Rules | None,
+    ended: Reversible[tuple[Atom, End]] = (),
+) -> Decision:
+    """Decide the request `atom` by the grants `mine`, all of them live. They are taken in their order.
+
+    `ended` is what was granted before, the latest last, and why it is over: only for the explanation.
+    """
     what = str(atom)
     rule = None if rules is None else rules.forbids(atom)
     if rule is not None:
@@ -94,7 +110,10 @@ def decide(atom: Atom, requested: PermissionSet, mine: Sequence[Grant], rules: R
         lacks = f"the manifest does not ask for it; add `{line}` to its permissions{near}"
     else:
         near = _near((grant.atom for grant in mine), atom, "granted is")
-        lacks = f"the manifest asks for it, but it is not granted; grant it with `{line}`{near}"
+        was = next(
+            (f": what was granted for it {_ENDED[why]}" for past, why in reversed(ended) if past.covers(atom)), ""
+        )
+        lacks = f"the manifest asks for it, but it is not granted{was}; grant it with `{line}`{near}"
     if rules is not None and rules.observe:
         reason = f"{what}: let through by observing only: {lacks}"
         return Decision(True, atom, atom, None, reason, line, observed=True, what=what)

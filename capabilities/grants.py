@@ -10,6 +10,7 @@ what is live then: decisions are remembered, but none outlives a grant that it r
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
@@ -20,7 +21,7 @@ from desk.capabilities.codes import CapabilityError, Code, PermissionDenied
 from desk.capabilities.decision import Decision as Decision
 from desk.capabilities.decision import Rules as Rules
 from desk.capabilities.decision import decide
-from desk.capabilities.grant import Grant, Scope, end
+from desk.capabilities.grant import End, Grant, Scope, end
 from desk.capabilities.network_atoms import NetworkAtom
 from desk.capabilities.permissions import PermissionSet
 
@@ -31,6 +32,9 @@ REMEMBERED = 256
 
 MOST = 512
 """Live grants of one extension in one section: a request may be compared with all of them."""
+
+_ENDED = 32
+"""Grants that are over and still known, to say so when something is denied."""
 
 
 class Taken(NamedTuple):
@@ -60,6 +64,7 @@ class Grants:
         self._clock = clock
         self._sections: dict[str, list[Grant]] = {}
         self._leases: list[Grant] = []
+        self._ended: deque[tuple[Atom, End]] = deque(maxlen=_ENDED)
         self._decided: dict[Atom, Decision] = {}
         self._granted: PermissionSet | None = granted
         self._add(Grant(atom, clock=clock) for atom in granted)
@@ -97,7 +102,7 @@ class Grants:
             else:
                 return decision
         self.expire()
-        decision = decide(atom, self.requested, self._sections.get(atom.section, ()), self.rules)
+        decision = decide(atom, self.requested, self._sections.get(atom.section, ()), self.rules, self._ended)
         if len(self._decided) >= REMEMBERED:
             self._decided.clear()
         self._decided[atom] = decision
@@ -161,8 +166,12 @@ class Grants:
         atoms = tuple(what)
         return self._replace({grant: _outside(grant.atom, atoms) for grant in self.records()})
 
+    def revoke_all(self, section: str | None = None) -> Taken:
+        """Take away all grants, or those of one section."""
+        return Taken(end([each for each in self.records() if section in (None, each.atom.section)], "revoked"), ())
+
     def narrow(self, atoms: Iterable[Atom]) -> Taken:
-        """Take away all that is not within `atoms`. Of a grant stays what it and they have in common."""
+        """Take away all that is not within `atoms`, in all sections. Of a grant stays what it and they have in common."""
         within = PermissionSet(tuple(atoms)).normalise()
         return self._replace({grant: _inside(grant.atom, within) for grant in self.records()})
 
@@ -232,8 +241,10 @@ class Grants:
         self._forget()
         for grant in over:
             grant.owner = None
+            why = grant.over or "expired"
+            self._ended.append((grant.atom, why))
             if grant.ended is None:
-                end([grant], grant.over or "expired")  # and what was derived from it: other owners are told
+                end([grant], why)  # and what was derived from it: other owners are told
         if self.on_change is not None:
             self.on_change()
 

@@ -1,7 +1,7 @@
 """What an operator decides, once for all extensions of a host.
 
     policy = Policy(
-        deny={"network": ["10.0.0.0/8"], "filesystem": ["readwrite:/srv/secret"]},      # whatever is granted
+        deny={"network": ["10.0.0.0/8"], "filesystem": ["readwrite:/srv/secret"]},        # whatever is granted
         ceiling={"network": ["*:443"], "clock": "wall:coarse"},                           # nothing beyond this
         grants={"weather-widget": {"network": ["api.weather.com"]}},                      # to this one, when it is loaded
         observe={"new-widget"},                                                           # allowed and counted, not enforced
@@ -12,7 +12,8 @@
 
 A request is allowed if the manifest asks for it, a grant covers it, the ceiling covers it and no deny rule reaches it. Deny
 rules and the ceiling always win: over grants, over a person's answer, and over `observe`. Neither gives anything. A deny rule for
-a host without ports is for all of its ports; what else it reaches is said in `reach.py`. What belongs to an extension alone and takes no permission, its own state, is not theirs.
+a host without ports is for all of its ports; what else it reaches is said in `reach.py`. What belongs to an extension alone and
+takes no permission, its own state, is not theirs.
 
 `Policy.read` reads the same from a file, `docs/policy.md`.
 """
@@ -34,7 +35,8 @@ from desk.capabilities.reach import at_address, check_rule, reaches
 from desk.capabilities.vocabulary import Vocabulary
 
 Permissions: TypeAlias = Mapping[str, str | Sequence[str]] | PermissionSet
-"""Permissions by section, in the manifest's grammar, `{"network": ["api.weather.com:80"]}`; or such as were read already."""
+"""Permissions by section, in the manifest's grammar, `{"network": ["api.weather.com:80"]}`; or such as were read already, which
+are taken as they are."""
 
 Given: TypeAlias = Permissions | Literal["requested"]
 """Permissions, or all that the manifest asks for."""

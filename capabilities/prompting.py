@@ -34,7 +34,8 @@ log = logging.getLogger("desk.capabilities")
 Answer: TypeAlias = Literal["no", "once", "session", "always"]
 """`once` is for the requests that wait for it, or else for the next one; `session` until the extension is removed.
 
-To listen to events is a request that lasts: there, `once` is as long as `session`.
+What a request opens that was allowed once (a connection, a listener, a watch) ends with it: for use, that takes `session`. To
+listen to events is a request that lasts: there, `once` is as long as `session`.
 """
 
 COOL_DOWN: Final = 60.0

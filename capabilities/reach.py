@@ -3,8 +3,8 @@
 A grant must cover all of a request. A rule that forbids must not be got around, so it reaches whatever it has anything in
 common with, and in doubt a little more:
 
-* `network`: hosts and ports that meet (where a rule is written, a host without ports is all of them), also behind an IPv6 address that carries an IPv4 one. Who may not look up a name may
-  not connect to it; who may not connect to any port of it may not look it up.
+* `network`: hosts and ports that meet, also behind an IPv6 address that carries an IPv4 one. Who may not look up a name may
+  not connect to it; who may not connect to any port of it, which is what a rule without ports says, may not look it up.
 * `filesystem`: the path and all below it, in upper and lower case alike, because a file system may not tell them apart. To
   write a directory above it is to rename or remove it, and what is forbidden would leave the rule's reach with it: so that is
   refused, whatever the rule forbids. To read a directory above it shows its name, and is allowed.

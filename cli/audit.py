@@ -21,12 +21,14 @@ _STYLES = {"DENIED": "red", "observed": "yellow", "allowed": "green"}
 def run(file: str, *, as_json: bool = False, extension: str | None = None, denied: bool = False) -> int:
     """Print one line for each decision, of one `extension` or all, only the `denied` ones or all; 2 if it cannot be read."""
     out = Terminal()
-    unreadable = 0
+    unreadable = found = 0
     try:
         for entry in _chosen(Path(file), extension, denied):
             if entry is UNREADABLE:
                 unreadable += 1
-            elif as_json:
+                continue
+            found += 1
+            if as_json:
                 out.line(json.dumps(entry._asdict()))
             else:
                 _show(out, entry)
@@ -36,7 +38,13 @@ def run(file: str, *, as_json: bool = False, extension: str | None = None, denie
         print(f"desk: {printable(file)}: {error.strerror or 'cannot be read'}", file=sys.stderr)
         return USAGE
     if unreadable:
-        print(f"desk: {unreadable:,} lines that are none of an audit were left out", file=sys.stderr)
+        lines = "1 line that is" if unreadable == 1 else f"{unreadable:,} lines that are"
+        was = "was" if unreadable == 1 else "were"
+        print(f"desk: {lines} none of an audit {was} left out", file=sys.stderr)
+    if not found and (denied or extension is not None):
+        what = "denied" if denied else "decided"
+        whose = f" of {printable(extension)}" if extension is not None else ""
+        print(f"desk: nothing{whose} was {what} in {printable(file)}", file=sys.stderr)
     return OK
 
 

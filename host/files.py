@@ -3,8 +3,11 @@
 And the places on disk: where compiled modules are kept, and what extensions store.
 """
 
+import errno
 import fcntl
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -64,6 +67,16 @@ def _bounded(file: BinaryIO, limit: int, path: Path, what: str) -> bytes:
     return data
 
 
+@contextmanager
+def naming(argument: str, path: Path) -> Generator[None]:
+    """Have an `OSError` from in here say which argument of the host it is about, as in `data_dir='x': Not a directory`."""
+    try:
+        yield
+    except OSError as error:
+        said = f"{argument}={str(path)!r}: {error.strerror or error}"
+        raise (OSError(said) if error.errno is None else OSError(error.errno, said)) from error
+
+
 def default_cache_dir() -> Path:
     """Where compiled modules are kept: `$XDG_CACHE_HOME/desk/modules`, or below `~/.cache`."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -75,6 +88,8 @@ def claim_data_dir(directory: Path) -> int:
 
     Two hosts would not know of each other's quotas and grants. Raises `DataDirInUse`; `OSError` if it cannot be used.
     """
+    if directory.exists() and not directory.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory))
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:

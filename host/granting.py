@@ -30,14 +30,14 @@ def granted_to(manifest: Manifest, grants: Given | None, parts: Parts) -> Permis
     return read_permissions(grants, parts.vocabulary, 'grants, if not "requested",')
 
 
-def useless(manifest: Manifest, granted: PermissionSet) -> tuple[str, ...]:
+def useless(requested: PermissionSet, granted: PermissionSet) -> tuple[str, ...]:
     """A notice for each grant that the manifest does not ask for, not even in part: both are needed, so it gives nothing."""
-    if granted is manifest.requested:
+    if granted is requested:
         return ()
     return tuple(
         f"is granted {atom}, but its manifest does not ask for it, so it gets nothing"
         for atom in granted
-        if all(atom.meet(asked) is None for asked in manifest.requested)
+        if all(atom.meet(asked) is None for asked in requested)
     )
 
 

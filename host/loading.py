@@ -208,7 +208,7 @@ class Loader:
             self._parts.tasks.start_soon(cell.run, name=f"actor {name}")
             if manifest.timers:
                 self._parts.tasks.start_soon(self._keep_time, cell, name=f"timers of {name}")
-        said = unheard + useless(manifest, granted)
+        said = unheard + useless(manifest.requested, granted)
         for notice in said:
             log.warning("%s %s", name, notice)
         return Loaded(cell, member, profile.name, limits, module.admission.notices + said)

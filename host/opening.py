@@ -36,7 +36,7 @@ from desk.capabilities.providers.standard import Standard
 from desk.capabilities.remembered import Remembered
 from desk.capabilities.vocabulary import Vocabulary
 from desk.host.engines import Engines
-from desk.host.files import GRANTS_FILE, claim_data_dir, default_cache_dir
+from desk.host.files import GRANTS_FILE, claim_data_dir, default_cache_dir, naming
 from desk.host.parts import Parts
 from desk.traces.configure import configure_from_environment
 from desk.traces.tracing import Tracing
@@ -88,7 +88,8 @@ async def open_parts(options: Options, audit: Audit, stack: AsyncExitStack) -> P
     audit.sinks.append(mirror)
     stack.callback(audit.sinks.remove, mirror)
     if options.audit_file is not None:
-        file = AuditFile(options.audit_file)
+        with naming("audit", options.audit_file):
+            file = AuditFile(options.audit_file)
         stack.push_async_callback(_in_thread, file.close)
         audit.sinks.append(file)
         stack.callback(audit.sinks.remove, file)
@@ -127,8 +128,9 @@ async def open_parts(options: Options, audit: Audit, stack: AsyncExitStack) -> P
 def _remembered(data_dir: Path | None, vocabulary: Vocabulary, stack: AsyncExitStack) -> Remembered | None:
     if data_dir is None:
         return None
-    stack.callback(os.close, claim_data_dir(data_dir))
-    return Remembered(data_dir / GRANTS_FILE, vocabulary)
+    with naming("data_dir", data_dir):
+        stack.callback(os.close, claim_data_dir(data_dir))
+        return Remembered(data_dir / GRANTS_FILE, vocabulary)
 
 
 def _providers(options: Options, stack: AsyncExitStack) -> Sequence[Provider]:

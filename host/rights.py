@@ -2,24 +2,30 @@
 
     host.grants.list("weather-widget")                                            # each with who gave it, and what is left of it
     host.grants.give("weather-widget", {"network": ["api.weather.com"]}, seconds=3600)
-    host.grants.revoke("weather-widget", {"network": ["api.weather.com"]})
+    host.grants.revoke("weather-widget", {"network": ["api.weather.com"]})        # every port of it
+    host.grants.revoke("weather-widget", section="network")                       # all of one section; without it, everything
     host.grants.explain("weather-widget", "network", "api.weather.com")           # what a request would be answered, and why
 
 A change takes effect at the next request, and when the call returns, whatever was opened under a right that is gone is closed.
 What is given for always is remembered if the host has a data directory, and what is taken away is forgotten there, too.
 """
 
+import logging
 from collections.abc import Mapping
 
 from desk.capabilities.decision import Decision
 from desk.capabilities.grant import Grant, Scope
 from desk.capabilities.grants import Taken
-from desk.capabilities.permissions import PermissionSet, parse_atom
-from desk.capabilities.policy import Permissions, read_permissions
+from desk.capabilities.permissions import parse_atom
+from desk.capabilities.policy import Given, Permissions, read_permissions
 from desk.capabilities.provider import Member
 from desk.capabilities.remembered import Remembered
+from desk.capabilities.syntax import unknown_word
 from desk.capabilities.vocabulary import STANDARD, Vocabulary
 from desk.host.errors import NotLoaded
+from desk.host.granting import useless
+
+log = logging.getLogger("desk.host")
 
 
 class Rights:
@@ -43,7 +49,7 @@ class Rights:
     def give(
         self,
         name: str,
-        permissions: Permissions,
+        permissions: Given,
         *,
         scope: Scope | str = Scope.SESSION,
         seconds: float | None = None,
@@ -52,7 +58,9 @@ class Rights:
         by: str = "operator",
         reason: str = "",
     ) -> tuple[Grant, ...]:
-        """Grant more to an extension; what its manifest does not ask for gives nothing.
+        """Grant more to an extension: permissions, or `"requested"`, all that its manifest asks for.
+
+        What the manifest does not ask for gives nothing, and a line in the log.
 
         `scope` is "once", "session" (until it is removed) or "always". `seconds`, `uses` (requests) and `size` (bytes in and
         out) end each of the grants. `by` and `reason` are for those who list them.
@@ -62,26 +70,37 @@ class Rights:
         granted then.
         """
         grants, scope = self._member(name).grants, Scope(scope)
-        atoms = self._read(permissions).atoms
+        if permissions == "requested":
+            more = grants.requested
+        else:
+            more = read_permissions(permissions, self._vocabulary, 'permissions, if not "requested",')
         if scope is Scope.ALWAYS and not (seconds is uses is size is None):
             raise ValueError('what is granted for always has no limits; expected scope="session" with them')
-        given = grants.give(atoms, scope=scope, seconds=seconds, uses=uses, size=size, by=by, reason=reason)
+        given = grants.give(more, scope=scope, seconds=seconds, uses=uses, size=size, by=by, reason=reason)
         if scope is Scope.ALWAYS and self._remembered is not None:
             try:
-                self._remembered.add(name, atoms)
+                self._remembered.add(name, more)
             except OSError:
                 for grant in given:
                     grant.revoke()
                 raise
+        for notice in useless(grants.requested, more):
+            log.warning("%s %s", name, notice)
         return given
 
-    def revoke(self, name: str, what: Permissions | Grant | None = None) -> Taken:
-        """Take away permissions, or one of the grants that `list` shows, or all that an extension has.
+    def revoke(self, name: str, what: Permissions | Grant | None = None, *, section: str | None = None) -> Taken:
+        """Take away permissions, or one of the grants that `list` shows, or all of one section, or all that an extension has.
 
-        Of a wider grant stays what can be said as a permission, or else nothing: never more than asked. What is remembered
-        is forgotten, also of an extension that is not loaded. Raises `NotLoaded` for one of which nothing is known,
-        `ValueError` for a grant of another, `OSError` if it cannot be forgotten: then it has it when it is loaded again.
+        A host without ports is every port of it, as in a deny rule. Of a wider grant stays what can be said as a permission, or
+        else nothing: never more than asked. What is remembered is forgotten, also of an extension that is not loaded.
+
+        Raises `NotLoaded` for one of which nothing is known, `PermissionSyntaxError` for a section that there is not, `ValueError` for a grant of another, `TypeError` for both `what` and `section`, or what is no permissions at all;
+        `OSError` if it cannot be forgotten: then it has it when it is loaded again.
         """
+        if what is not None and section is not None:
+            raise TypeError("expected what to revoke or a section, not both")
+        if section is not None and section not in self._vocabulary:
+            raise unknown_word("section", section, self._vocabulary)
         member = self._known(name)
         if isinstance(what, Grant):
             grants = self._member(name).grants
@@ -90,17 +109,22 @@ class Rights:
             gone = (what.atom,)
             taken = grants.revoke(what)
         else:
-            gone = None if what is None else self._read(what).atoms
+            said = "what is to be revoked (left out, it is everything)"
+            gone = None if what is None else read_permissions(what, self._vocabulary.forbidding, said).atoms
             taken = Taken((), ())
             if member is not None:
-                taken = member.grants.narrow(()) if gone is None else member.grants.revoke(gone)
+                taken = member.grants.revoke_all(section) if gone is None else member.grants.revoke(gone)
         if self._remembered is not None:
-            self._remembered.forget(name, gone)
+            self._remembered.forget(name, gone, section=section)
         return taken
 
     def narrow(self, name: str, permissions: Permissions) -> Taken:
-        """Take away all that is not within `permissions`. Raises as `revoke` does."""
-        within, member = self._read(permissions), self._known(name)
+        """Take away all that is not within `permissions`, in all sections: one that is left out is taken away as a whole.
+
+        A host without ports is port 443, as in a grant. Raises as `revoke` does.
+        """
+        within = read_permissions(permissions, self._vocabulary, "what is to be kept")
+        member = self._known(name)
         taken = Taken((), ()) if member is None else member.grants.narrow(within)
         if self._remembered is not None:
             self._remembered.narrow(name, within)
@@ -113,9 +137,6 @@ class Rights:
         refuses it. A call by way of another extension needs that one's rights as well. Raises `NotLoaded`.
         """
         return self._member(name).grants.decide(parse_atom(section, text, self._vocabulary))
-
-    def _read(self, permissions: Permissions) -> PermissionSet:
-        return read_permissions(permissions, self._vocabulary, "permissions")
 
     def _member(self, name: str) -> Member:
         member = self._members.get(name)

@@ -2,16 +2,19 @@
 
 There are two: `Journal` writes lines for people, `JsonJournal` one JSON object a line for programs, with the same facts. What
 comes from a guest or its manifest is escaped in both.
+
+Both tell denials at the pace of the audit's log: of each extension the first of each permission in a minute, ten at most.
 """
 
 import json
 import logging
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from desk.bus.ron.text import printable
+from desk.capabilities.audit import AuditRecord
 from desk.cli.terminal import Terminal
 from desk.host.extension import Extension, HostStatistics
 
@@ -37,8 +40,8 @@ class Journal(Protocol):
         """Something the operator should know before all runs."""
         ...
 
-    def running(self, count: int) -> None:
-        """All that will run does."""
+    def running(self, count: int, observe: bool | Collection[str]) -> None:
+        """All that will run does. What it lacks is only watched for all of them, if `observe` says so, or for those named."""
         ...
 
     def log(self, record: logging.LogRecord) -> None:
@@ -90,8 +93,13 @@ class TextJournal(Journal):
     def note(self, text: str) -> None:
         self._step("note", text)
 
-    def running(self, count: int) -> None:
-        self._out.line(f"{_counted(count, 'extension')} running; Ctrl-C stops" + (" them" if count > 1 else " it"))
+    def running(self, count: int, observe: bool | Collection[str]) -> None:
+        line = f"{_counted(count, 'extension')} running; Ctrl-C stops" + (" them" if count > 1 else " it")
+        if observe:
+            whom = "all" if observe is True else printable(", ".join(sorted(observe)))
+            what = f"OBSERVING {whom}: nothing is denied but what the policy forbids"
+            line += f"; {self._out.style(what, 'yellow')}"
+        self._out.line(line)
 
     def log(self, record: logging.LogRecord) -> None:
         when = time.strftime("%H:%M:%S", time.localtime(record.created))
@@ -147,10 +155,20 @@ class JsonJournal(Journal):
     def note(self, text: str) -> None:
         self._write("note", text=text)
 
-    def running(self, count: int) -> None:
-        self._write("running", extensions=count)
+    def running(self, count: int, observe: bool | Collection[str]) -> None:
+        self._write("running", extensions=count, observe=observe if isinstance(observe, bool) else sorted(observe))
 
     def log(self, record: logging.LogRecord) -> None:
+        said = record.args[0] if isinstance(record.args, tuple) and record.args else None
+        if record.name == "desk.audit" and isinstance(said, AuditRecord):
+            self._write(
+                "denied" if not said.allowed else "observed",
+                extension=said.extension,
+                permission=said.permission,
+                reason=said.reason,
+                missing=said.missing,
+            )
+            return
         self._write("log", level=record.levelname.lower(), logger=record.name, message=_message(record))
 
     def stopping(self) -> None:

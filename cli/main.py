@@ -190,7 +190,12 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
     )
     run.add_argument("--audit", metavar="FILE", type=Path, help="write each decision into this file, as a line of JSON")
     run.add_argument(
-        "--json", action="store_true", dest="as_json", help="print one JSON object a line instead, for scripts"
+        "--json",
+        action="store_true",
+        dest="as_json",
+        help='print one JSON object a line instead, for scripts: `event` says what it is; a denial is {"event": "denied", '
+        '"extension", "permission", "reason", "missing"}, what was only observed the same with "observed". As in the log, '
+        "what is repeated within a minute is told once; --audit has all",
     )
     run.set_defaults(run=_host)
 

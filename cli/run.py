@@ -9,6 +9,7 @@ All that can be wrong with the command line is found before anything is loaded.
 
 import json
 import logging
+import re
 import signal
 import sys
 import time
@@ -19,16 +20,20 @@ from typing import cast
 
 import anyio
 
+from desk.actors.errors import Refused
 from desk.actors.manifest import Manifest
+from desk.actors.manifest_config import settings
 from desk.bus.errors import DeskError
 from desk.bus.ron.text import printable
-from desk.capabilities.permissions import Atom, PermissionSet, parse_atom
+from desk.bus.types import InvalidValue
+from desk.capabilities.permissions import PermissionSet
 from desk.capabilities.policy import Given, Policy
 from desk.capabilities.policy_file import PolicyError, read_policy_file
 from desk.capabilities.syntax import PermissionSyntaxError
 from desk.capabilities.vocabulary import STANDARD
 from desk.cli.asking import TerminalAsk
 from desk.cli.exits import FAILED, OK, USAGE
+from desk.cli.grant import Grant, missing
 from desk.cli.journal import Journal, JsonJournal, LogLines, TextJournal
 from desk.cli.terminal import Terminal
 from desk.host import Host
@@ -51,36 +56,6 @@ class Options:
     observe: bool = False
     audit: Path | None = None
     as_json: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """One `--grant`: a permission, for one extension or for all that ask for it."""
-
-    extension: str | None
-    atom: Atom
-
-    @classmethod
-    def parse(cls, text: str) -> "Grant":
-        """Read `[NAME=]SECTION:TEXT`. Raises `PermissionSyntaxError`."""
-        name, equals, rest = text.partition("=")
-        if not equals or ":" in name:  # the sign is the permission's own, as in a path
-            name, rest = "", text
-        section, colon, permission = rest.partition(":")
-        if not colon:
-            raise PermissionSyntaxError(
-                f"no SECTION: in {rest[:80]!r}", "[NAME=]SECTION:TEXT, as in network:api.weather.com:80"
-            )
-        return cls(name or None, parse_atom(section, permission))
-
-    def concerns(self, manifest: Manifest) -> bool:
-        """Whether it gives that extension anything."""
-        if self.extension not in (None, manifest.name):
-            return False
-        return any(self.atom.meet(asked) is not None for asked in manifest.requested)
-
-    def __str__(self) -> str:
-        return f"{self.extension}={self.atom}" if self.extension else str(self.atom)
 
 
 def run(options: Options) -> int:
@@ -148,6 +123,19 @@ def read_config(path: Path | None) -> Mapping[str, Mapping[str, object]]:
     return cast("Mapping[str, Mapping[str, object]]", found)
 
 
+def unset_settings(manifest: Manifest, config: Mapping[str, object]) -> str | None:
+    """What is wrong with the settings for an extension, and what to do; None if nothing is."""
+    try:
+        settings(manifest.config, config)
+    except InvalidValue as error:
+        said = f"{manifest.name}: {error}"
+        name = re.match(r"config\.([a-z0-9_-]*)", error.path)
+        if name is None or name[1] not in manifest.config:
+            return said
+        return f'{said}; give --config FILE with {{"{manifest.name}": {{"{name[1]}": ...}}}}'
+    return None
+
+
 @dataclass(slots=True)
 class _Running:
     host: Host
@@ -158,8 +146,10 @@ class _Running:
     files: Sequence[Path]
     journal: Journal
     lines: LogLines
-    refused: int = 0
-    of_use: set[Grant] = field(default_factory=set[Grant])
+    manifests: dict[str, Manifest] = field(default_factory=dict[str, Manifest])
+    """Of those that run."""
+    refused: list[str] = field(default_factory=list[str])
+    """The names of the others, as far as they say one."""
 
     async def serve(self) -> int:
         """Load, run until a signal, stop."""
@@ -172,7 +162,7 @@ class _Running:
                     with working:
                         await self._load_all(host)
                         if host.extensions():
-                            self.journal.running(len(host.extensions()))
+                            self.journal.running(len(host.extensions()), self.policy.observe)
                             await anyio.sleep_forever()
                     if host.extensions():
                         self.journal.stopping()
@@ -187,15 +177,16 @@ class _Running:
             try:
                 await self._load(host, file, place)
             except DeskError as error:
-                self.refused += 1
+                self.refused.append(self.lines.loading or getattr(error, "name", ""))
                 self.journal.refused(place, getattr(error, "reasons", (str(error),)))
             finally:
                 self.lines.loading = None
         for grant in self.grants:
-            if grant not in self.of_use:
-                self.journal.note(f"--grant {grant} gives nothing: no extension here asks for it")
-        for name in self.config.keys() - {extension.name for extension in host.extensions()}:
-            self.journal.note(f"--config has settings of {name}, which is not here")
+            why = grant.useless(self.manifests, self.refused)
+            if why is not None:
+                self.journal.note(f"--grant {grant} gives nothing: {why}")
+        for name in sorted(self.config.keys() - self.manifests.keys()):
+            self.journal.note(f"--config has settings of {name}, which {missing(name, self.refused)}")
 
     async def _load(self, host: Host, file: Path, place: str) -> None:
         admission = await host.inspect(file)
@@ -203,7 +194,12 @@ class _Running:
         self.journal.loading(place)
         self.lines.loading = manifest.name
         began = time.monotonic()
-        extension = await host.load(file, grants=self._granted(manifest), config=self.config.get(manifest.name))
+        config = self.config.get(manifest.name, {})
+        unset = unset_settings(manifest, config)
+        if unset is not None:
+            raise Refused(manifest.name, (unset,))
+        extension = await host.load(file, grants=self._granted(manifest), config=config)
+        self.manifests[manifest.name] = manifest
         self.journal.loaded(place, extension, time.monotonic() - began)
         rules = self.policy.rules(manifest.name)
         for atom in manifest.requested:
@@ -214,9 +210,8 @@ class _Running:
     def _granted(self, manifest: Manifest) -> Given:
         if self.options.grant_requested:
             return "requested"
-        concerned = [grant for grant in self.grants if grant.concerns(manifest)]
-        self.of_use.update(concerned)
-        return PermissionSet((*self.policy.granted(manifest), *(grant.atom for grant in concerned)))
+        given = (grant.atom for grant in self.grants if grant.concerns(manifest))
+        return PermissionSet((*self.policy.granted(manifest), *given))
 
 
 async def stop_when_told(signals: AsyncIterator[signal.Signals], working: anyio.CancelScope) -> None:

@@ -7,19 +7,21 @@ Run it from the root of the repository, after `make test` (which puts FastAPI in
 have none), with a server of your choice, and open http://localhost:8000/ in a browser:
 
     PATH="$PATH:.tools/bin" uv pip install uvicorn
-    .venv/bin/uvicorn desk.examples.embed_fastapi:app
+    DESK_DATA_DIR=data .venv/bin/uvicorn desk.examples.embed_fastapi:app
+
+`data` is where extensions keep their files and state; without `DESK_DATA_DIR`, all of it goes when the app stops.
 
 There is no login here. Whoever reaches this app decides what code it runs: put it behind yours.
 """
 
-import base64
 import hashlib
-import math
+import os
+import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -27,17 +29,20 @@ from pydantic import BaseModel
 
 from desk.actors.admission import Admission
 from desk.actors.errors import ExtensionError, GuestFailed
-from desk.actors.manifest import Manifest
 from desk.bus.errors import DeadlineExceeded, DeskError
 from desk.bus.types import InvalidValue
+from desk.examples.embed_fastapi_answers import described, plain, running
 from desk.examples.embed_fastapi_page import HEADERS, page
-from desk.host import Code, Extension, Host
+from desk.host import Code, Host
 from desk.host.errors import AlreadyLoaded, NotLoaded
 
 WIDGET = Path(__file__).parent / "weather-widget" / "weather-widget.wasm"
 
 MAX_UPLOAD = 4 << 20
 """Bytes of an uploaded module."""
+
+HOW_TO_EMBED = "llvm-objcopy --add-section=desk:manifest=manifest.ron extension.wasm"
+"""What puts a manifest into a module: a browser uploads one file."""
 
 WAITING = 16
 """Modules that wait for somebody to accept them; the oldest makes room for a new one."""
@@ -57,12 +62,13 @@ class Upload:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-    """Start the host with the app, and stop it with the app."""
-    async with Host() as host:
-        await host.load(WIDGET, grants={"bus": ["subscribe:weather.observed"]})
-        app.state.host = host
-        app.state.uploads = {}
-        yield
+    """Start the host with the app, and stop it with the app; what extensions keep without `$DESK_DATA_DIR` goes, too."""
+    with tempfile.TemporaryDirectory() as temporary:
+        async with Host(data_dir=os.environ.get("DESK_DATA_DIR") or temporary) as host:
+            await host.load(WIDGET, grants={"bus": ["subscribe:weather.observed"]})
+            app.state.host = host
+            app.state.uploads = {}
+            yield
 
 
 app = FastAPI(lifespan=lifespan)
@@ -136,6 +142,8 @@ async def upload(request: Request) -> JSONResponse:
     admission = await host_of(request).inspect(wasm)
     digest = hashlib.sha256(wasm).hexdigest()
     answer = {"accepted": admission.accepted, "reasons": list(admission.reasons), "digest": digest}
+    if any(reason.startswith("no manifest") for reason in admission.reasons):
+        answer["hint"] = f"put the manifest into the module: {HOW_TO_EMBED}"
     if admission.manifest is None or not admission.accepted:
         return JSONResponse(answer, status_code=422)
     uploads = uploads_of(request)
@@ -158,7 +166,7 @@ async def body_of(request: Request) -> bytes:
 
 @app.post("/extensions/{name}/grants", status_code=201)
 async def accept(name: str, acceptance: Acceptance, request: Request) -> dict[str, object]:
-    """Start a module that waits, with all it asks for or a part of that."""
+    """Start a module that waits, with all it asks for or a part of that: 409 if one of its name runs, which is removed first."""
     waiting = uploads_of(request).get(name)
     if waiting is None:
         raise NotLoaded(f"no module of the name {name!r} waits for anybody; upload it first")
@@ -211,49 +219,6 @@ async def audit(name: str, request: Request) -> list[dict[str, object]]:
 async def index(request: Request) -> HTMLResponse:
     """All of this with a mouse."""
     return HTMLResponse(page(await extensions(request)), headers=HEADERS)
-
-
-def described(manifest: Manifest) -> dict[str, object]:
-    """What a module says of itself, and asks for: each permission as it is checked, with the author's reason."""
-    return {
-        "name": manifest.name,
-        "version": manifest.version,
-        "description": manifest.description,
-        "exports": {name: str(signature) for name, signature in manifest.exports.items()},
-        "permissions": [
-            {"section": atom.section, "text": atom.text, "reason": manifest.reason(atom)} for atom in manifest.requested
-        ],
-        "config": {
-            name: {"type": str(setting.type), "secret": setting.secret, "help": setting.help}
-            for name, setting in manifest.config.items()
-        },
-    }
-
-
-def running(extension: Extension) -> dict[str, object]:
-    """What runs, and what it may do."""
-    return {
-        **described(extension.manifest),
-        "granted": [{"section": atom.section, "text": atom.text} for atom in extension.granted],
-        "notices": list(extension.notices),
-        "handled": extension.statistics.handled,
-        "failed": extension.statistics.failed,
-    }
-
-
-def plain(value: object) -> object:
-    """A result as JSON has a form for it: bytes in base64, and numbers that are none as text."""
-    match value:
-        case bytes():
-            return base64.b64encode(value).decode()
-        case float() if not math.isfinite(value):
-            return str(value)
-        case list() | tuple():
-            return [plain(each) for each in cast("list[object]", value)]
-        case dict():
-            return {str(key): plain(each) for key, each in cast("dict[object, object]", value).items()}
-        case _:
-            return value
 
 
 # -- whose doing it was

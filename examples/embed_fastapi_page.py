@@ -7,6 +7,8 @@ as for a terminal, and the rest is escaped for HTML. The script only sends what 
 import base64
 import hashlib
 import html
+import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +19,12 @@ body { font-family: sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 
 article { border: 1px solid #aaa; padding: 0 1rem 1rem; margin: 1rem 0; }
 code, pre { font-family: monospace; overflow-wrap: anywhere; white-space: pre-wrap; }
 .reason, .none { color: #555; }
+.update { font-weight: bold; }
+form { margin: 0.4rem 0; }
+select { max-width: 100%; }
+form[data-action=audit], form[data-action=remove] { display: inline-block; margin-right: 0.5rem; }
+fieldset { border: none; margin: 0; padding: 0; }
+fieldset p { margin: 0.4rem 0; }
 """
 
 _SCRIPT = """
@@ -24,8 +32,14 @@ const say = text => { document.getElementById("said").textContent = text; };
 async function send(method, path, body, type) {
   const answer = await fetch(path, { method, body, headers: type ? { "Content-Type": type } : {} });
   const text = await answer.text();
-  if (!answer.ok) { say(answer.status + " " + text); return null; }
+  if (!answer.ok) { say("Refused (" + answer.status + "): " + why(text)); return null; }
   return text;
+}
+function why(text) {
+  let told;
+  try { told = JSON.parse(text); } catch { return text; }
+  if (told.reasons) return [...told.reasons, told.hint ?? ""].join("\\n");
+  return typeof told.detail === "string" ? told.detail : text;
 }
 const path = name => "/extensions/" + encodeURIComponent(name);
 document.addEventListener("submit", event => {
@@ -42,7 +56,7 @@ async function act(form, { action, name, digest }) {
     for (const box of form.querySelectorAll("input[type=checkbox]:checked"))
       (permissions[box.dataset.section] ??= []).push(box.value);
     for (const { value, dataset } of form.querySelectorAll("input[data-setting]"))
-      if (value !== "") config[dataset.setting] = dataset.type.startsWith("string") ? value : JSON.parse(value);
+      if (value !== "") config[dataset.setting] = /^(option\\()?string/.test(dataset.type) ? value : JSON.parse(value);
     const decision = JSON.stringify({ digest, permissions, config });
     done = await send("POST", path(name) + "/grants", decision, "application/json");
   } else if (action === "remove") {
@@ -78,7 +92,8 @@ HEADERS = {
 
 def page(extensions: Mapping[str, Any]) -> str:
     """The page for what `GET /extensions` answers."""
-    waiting = "".join(_waiting(each) for each in extensions["waiting"].values())
+    versions = {each["name"]: each["version"] for each in extensions["running"]}
+    waiting = "".join(_waiting(each, versions) for each in extensions["waiting"].values())
     running = "".join(_running(each) for each in extensions["running"])
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Extensions</title><style>{_STYLE}</style></head><body>
@@ -96,24 +111,82 @@ def _text(value: object) -> str:
     return html.escape(printable(str(value)))
 
 
-def _waiting(each: Mapping[str, Any]) -> str:
-    permissions = "".join(
-        f'<p><label><input type="checkbox" checked data-section="{_text(asked["section"])}" '
-        f'value="{html.escape(asked["text"])}"> '
-        f"<code>{_text(asked['section'])} {_text(asked['text'])}</code></label> "
-        f'<span class="reason">{_text(asked["reason"] or "no reason given")}</span></p>'
-        for asked in each["permissions"]
-    )
-    config = "".join(
-        f'<p><label>{_text(name)} <input type="{"password" if setting["secret"] else "text"}" '
-        f'data-setting="{_text(name)}" data-type="{_text(setting["type"])}" autocomplete="off"></label> '
-        f'<span class="reason">{_text(setting["help"])}</span></p>'
-        for name, setting in each["config"].items()
-    )
-    return f"""<article>{_head(each)}
+def in_words(section: str, text: str) -> str:
+    """A permission for people who do not read the grammar; empty for one that has no words here."""
+    verb, _, rest = text.partition(":")
+    host, _, port = rest.rpartition(":")
+    ports = "any port" if port == "*" else f"ports {port}" if re.search("[,-]", port) else f"port {port}"
+    place = f"of its own, {rest}" if rest.startswith("@") else f"below {rest}"
+    key = rest.partition("/")[2]
+    entries = f"{'entries' if key.endswith('*') or not key else 'the entry'} {key}".removesuffix(" ")
+    words = {
+        "network connect": f"connect to {'any host' if host == '*' else host}, {ports}",
+        "network udp": f"exchange datagrams with {'any host' if host == '*' else host}, {ports}",
+        "network listen": f"wait for connections at {host}, {ports}",
+        "network resolve": f"look up the addresses of {'any host' if rest == '*' else rest}",
+        "filesystem read": f"read files {place}",
+        "filesystem write": f"write files {place}",
+        "filesystem readwrite": f"read and write files {place}",
+        "state read": f"read {entries} of the shared state {rest.partition('/')[0]}",
+        "state write": f"write {entries} of the shared state {rest.partition('/')[0]}",
+        "state readwrite": f"read and write {entries} of the shared state {rest.partition('/')[0]}",
+        "env read": f"read the environment variable{'s' if rest.endswith('*') else ''} {rest}",
+        "bus publish": f"publish events {rest}",
+        "bus subscribe": f"hear events {rest}",
+        "clock monotonic": "measure time" + (", roughly" if rest == "coarse" else ""),
+        "clock wall": "know the time" + (", roughly" if rest == "coarse" else ""),
+        "random seeded": "have random numbers, always the same ones",
+        "random secure": "have random numbers that nobody can guess",
+        "system notify": "show notifications",
+        "system clipboard": f"{rest} the clipboard",
+        "system open-url": "open pages in the browser",
+        "system locale": "know the language",
+        "system theme": "know whether the desktop is dark",
+    }
+    if section == "call":
+        extension, _, export = text.partition("/")
+        return f"call {'all exports' if export == '*' else export} of {extension}"
+    if (section, rest) == ("state", "own"):
+        return "keep state of its own"
+    return words.get(f"{section} {verb}", "")
+
+
+def _waiting(each: Mapping[str, Any], running: Mapping[str, str | None]) -> str:
+    permissions = "".join(_permission(asked) for asked in each["permissions"])
+    config = "".join(_setting(name, setting) for name, setting in each["config"].items())
+    update = ""
+    if each["name"] in running:
+        update = (
+            f'<p class="update">An update: {_text(each["name"])} {_text(running[each["name"]] or "(no version)")} runs. '
+            "Remove that first, then start this one; what it may do is decided anew.</p>"
+        )
+    return f"""<article>{_head(each)}{update}
 <form data-action="accept" data-name="{_text(each["name"])}" data-digest="{_text(each["digest"])}">
-<p>It asks for</p>{permissions or "<p>nothing</p>"}{config}<button>Start it with what is ticked</button></form>
-{_button("remove", each["name"], "Forget it")}</article>"""
+<fieldset><p>It asks for{" nothing." if not permissions else " the following. Tick what it gets:"}</p>{permissions}</fieldset>
+<fieldset>{config and "<p>Its settings (* must be given)</p>"}{config}</fieldset>
+<p><button>Start it with what is ticked</button></p></form>
+{_button("remove", each["name"], "Forget it") if not update else ""}</article>"""
+
+
+def _permission(asked: Mapping[str, str]) -> str:
+    grammar = f"<code>{_text(asked['section'])} {_text(asked['text'])}</code>"
+    words = _text(in_words(asked["section"], asked["text"]))
+    return (
+        f'<p><label><input type="checkbox" autocomplete="off" data-section="{_text(asked["section"])}" '
+        f'value="{html.escape(asked["text"])}"> {f"{words} ({grammar})" if words else grammar}</label> '
+        f'<span class="reason">{_text(asked["reason"] or "no reason given")}</span></p>'
+    )
+
+
+def _setting(name: str, setting: Mapping[str, Any]) -> str:
+    default = "" if setting.get("default") is None else f"default: {json.dumps(setting['default'], ensure_ascii=False)}"
+    beside = "; ".join(filter(None, (setting["help"], setting["type"], default)))
+    return (
+        f"<p><label>{_text(name)}{' *' if setting['required'] else ''} "
+        f'<input type="{"password" if setting["secret"] else "text"}" data-setting="{_text(name)}" '
+        f'data-type="{_text(setting["type"])}" autocomplete="{"new-password" if setting["secret"] else "off"}"'
+        f'{" required" if setting["required"] else ""}></label> <span class="reason">{_text(beside)}</span></p>'
+    )
 
 
 def _running(each: Mapping[str, Any]) -> str:

@@ -89,7 +89,7 @@ def claim_data_dir(directory: Path) -> int:
     Two hosts would not know of each other's quotas and grants. Raises `DataDirInUse`; `OSError` if it cannot be used.
     """
     if directory.exists() and not directory.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory))
+        raise NotADirectoryError(errno.ENOTDIR, "Not a directory")
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:

@@ -38,7 +38,7 @@ from desk.host.engines import FUNCTIONS as FUNCTIONS
 from desk.host.engines import IMPORTS as IMPORTS
 from desk.host.errors import HostNotOpen, NotLoaded
 from desk.host.extension import Extension, HostStatistics
-from desk.host.files import default_cache_dir
+from desk.host.files import default_cache_dir, naming
 from desk.host.loading import Loaded, Loader, Terms
 from desk.host.opening import Options, open_parts
 from desk.host.rights import Rights
@@ -60,7 +60,7 @@ class Host:
         addresses: AddressMap | None = None,
         capabilities: Iterable[Capability] = (),
         providers: Iterable[Provider] | None = None,
-        policy: Policy | None = None,
+        policy: Policy | Path | str | None = None,
         audit: AuditSink | Path | str | None = None,
         tracing: Tracing | None = None,
         data_dir: Path | str | None = None,
@@ -73,19 +73,25 @@ class Host:
         `limits` caps every extension, `compile_limits` its compilation. `max_instances` is how many extensions may live at
         a time, by default as many as the system has room for. `addresses` answers for host names, for tests and demos.
         `capabilities` are the app's own, beside the standard ones; `providers` replaces these. `policy` is what the operator
-        decides for all extensions. `audit` is called with every decision, or is the file to write them into. `tracing`
-        defaults to what `OTEL_*` variables say. `data_dir` keeps what extensions store, and is theirs alone; without one,
-        files of their own and state are not available. `cache_dir` keeps compiled modules (`default_cache_dir()`);
-        `cache=False` keeps none. `clock` is for timers: a test gives one that it can move (`desk.testing.clock.ManualClock`).
+        decides for all extensions, or the file that says it. `audit` is called with every decision, or is the file to write
+        them into. `tracing` defaults to what `OTEL_*` variables say. `data_dir` keeps what extensions store, and is theirs
+        alone; without one, files of their own and state are not available. `cache_dir` keeps compiled modules
+        (`default_cache_dir()`); `cache=False` keeps none. `clock` is for timers: a test gives one that it can move
+        (`desk.testing.clock.ManualClock`).
 
-        Raises `TypeError` for limits that are none, `ValueError` for less than one instance.
+        Raises `TypeError` for limits that are none, `ValueError` for less than one instance; `PolicyError` or `OSError` for
+        a policy's file that cannot be understood, or read.
         """
+        capabilities = tuple(capabilities)
+        if isinstance(policy, str | Path):
+            with naming("policy", Path(policy)):
+                policy = Policy.read(policy, capabilities=capabilities)
         self._options = Options(
             limits=Limits() if limits is None else limits,
             compile_limits=compile_limits,
             capacity=Capacity(max_instances),
             addresses=addresses,
-            capabilities=tuple(capabilities),
+            capabilities=capabilities,
             providers=None if providers is None else tuple(providers),
             policy=policy or Policy(),
             audit_file=Path(audit) if isinstance(audit, str | Path) else None,
@@ -110,8 +116,8 @@ class Host:
         """Start: a bus, an engine, and a group of tasks for the actors.
 
         Raises `HostNotOpen` if it was open before, `EngineUnusable` if wasmtime is not as tested, `DataDirInUse`, `PolicyError`
-        for remembered grants that cannot be understood, `OSError` for directories and files that cannot be used, `ValueError`
-        for two capabilities of one name.
+        for remembered grants that cannot be understood, `OSError` for directories and files that cannot be used (it names the
+        argument), `ValueError` for two capabilities of one name.
         """
         if self._state != "new":
             raise HostNotOpen(f"this host is {self._state} already; make another one")

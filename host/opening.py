@@ -150,7 +150,8 @@ def _cache(directory: Path | None) -> ModuleCache | None:
     if directory is None:
         return None
     try:
-        return ModuleCache(directory)
+        with naming("cache_dir", directory):
+            return ModuleCache(directory)
     except OSError as error:
         if directory != default_cache_dir():
             raise

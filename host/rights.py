@@ -94,8 +94,9 @@ class Rights:
         A host without ports is every port of it, as in a deny rule. Of a wider grant stays what can be said as a permission, or
         else nothing: never more than asked. What is remembered is forgotten, also of an extension that is not loaded.
 
-        Raises `NotLoaded` for one of which nothing is known, `PermissionSyntaxError` for a section that there is not, `ValueError` for a grant of another, `TypeError` for both `what` and `section`, or what is no permissions at all;
-        `OSError` if it cannot be forgotten: then it has it when it is loaded again.
+        Raises `NotLoaded` for one of which nothing is known, `PermissionSyntaxError` for an unknown section, `ValueError` for a
+        grant of another, `TypeError` for both `what` and `section`, or what is no permissions at all; `OSError` if it cannot be
+        forgotten: then it has it when it is loaded again.
         """
         if what is not None and section is not None:
             raise TypeError("expected what to revoke or a section, not both")

@@ -26,7 +26,7 @@
  *   3. The world is reached only by asking: `desk_request` for one answer, `desk_publish` for everyone who listens.
  *      What the manifest did not ask for, or the operator did not grant, is answered with DESK_DENIED; it does not trap.
  *
- * What is below, in order: imports, exports, error codes, payloads, CBOR writer, CBOR reader, asking, HTTP.
+ * What is below, in order: imports, exports, error codes, payloads, CBOR writer, CBOR reader, asking, questions, HTTP.
  * C99 and C++, no libc needed (with wasi-libc it works as well), no allocation: every buffer is yours and has a bound.
  * The full contract is docs/abi.md.
  */
@@ -442,7 +442,7 @@ static inline bool desk_get_float(desk_reader *r, double *value) {
         if (width == 25) { /* sign 1, exponent 5, fraction 10: rebuilt as sign 1, exponent 8, fraction 23 */
             uint32_t sign = (half & 0x8000) << 16, exponent = half >> 10 & 31, fraction = half & 0x3FF;
             if (exponent == 0) { /* zero and the smallest: a multiple of 2^-24 */
-                *value = (double)fraction * (sign ? -0x1p-24 : 0x1p-24);
+                *value = (double)fraction * (sign ? -1.0 : 1.0) / 16777216;
                 return true;
             }
             half = sign | (exponent == 31 ? 0xFFu : exponent + 112) << 23 | fraction << 13;
@@ -506,7 +506,10 @@ static inline bool desk_find(desk_reader map, const char *key, desk_reader *valu
     return value->ok = false;
 }
 
-/* ---- Asking ------------------------------------------------------------------------------------------------------- */
+/* ---- Asking -------------------------------------------------------------------------------------------------------
+ *
+ * This asks anyone anything. For what capabilities are asked, see Questions below: they take fewer lines.
+ */
 
 /* What came of a question. `value` and `message` point into the buffer that was given for the answer. */
 typedef struct {
@@ -555,10 +558,183 @@ static inline desk_answer desk_ask(const char *subject, const void *payload, uin
     return a;
 }
 
+/* ---- Questions -----------------------------------------------------------------------------------------------------
+ *
+ * What a capability is asked is a record, made field by field. The fields are counted for you, those of a type
+ * `option(...)` may be left out, and an `enum` is a text. Question and answer share one buffer:
+ *
+ *     static uint8_t buf[2048];
+ *     desk_question q = desk_question_in(buf, sizeof buf);
+ *     desk_answer a;
+ *     desk_with_text(&q, "path", "@data/today.txt");
+ *     desk_with_bytes(&q, "data", "sunny\n", 6);
+ *     desk_with_text(&q, "mode", "append");
+ *     a = desk_send(&q, "cap.filesystem.write");
+ *     if (desk_failed(&a)) return; // this call has failed with the host's words
+ *
+ * A mistake in a question is told by desk_send, so there is one check, at the end. The buffer has to hold the larger of
+ * question and answer; with 1,100 bytes you see why something was denied (see desk_ask).
+ */
+typedef struct {
+    desk_writer w;
+    uint32_t fields;
+    const char *wrong; /* NULL, or why this cannot be sent */
+} desk_question;
+
+static inline desk_question desk_question_in(void *buf, uint32_t cap) {
+    desk_question q;
+    q.w = desk_writer_to(buf, cap);
+    q.fields = 0;
+    q.wrong = NULL;
+    desk_put_map(&q.w, 0); /* one byte, which desk_send puts right: hence at most 23 fields */
+    return q;
+}
+
+/* A field of any kind: with the writer, put exactly one item, say `desk_put_array(desk_with(&q, "tags"), 0)`. */
+static inline desk_writer *desk_with(desk_question *q, const char *name) {
+    if (++q->fields > 23) q->w.full = true;
+    desk_put_text(&q->w, name);
+    return &q->w;
+}
+
+/* A field that lies in the buffer, where an earlier answer left it, would be overwritten before it is sent: refused. */
+static inline void desk_outside_(desk_question *q, const void *ptr, uint32_t len) {
+    uintptr_t from = (uintptr_t)ptr, buf = (uintptr_t)q->w.buf;
+    if (len && (from - buf < q->w.cap || buf - from < len)) q->wrong = "a field lies in the buffer of its question";
+}
+
+static inline void desk_with_text_n(desk_question *q, const char *name, const char *ptr, uint32_t len) {
+    desk_outside_(q, ptr, len);
+    desk_put_text_n(desk_with(q, name), ptr, len);
+}
+
+static inline void desk_with_text(desk_question *q, const char *name, const char *text) {
+    desk_with_text_n(q, name, text, desk_strlen(text));
+}
+
+static inline void desk_with_bytes(desk_question *q, const char *name, const void *ptr, uint32_t len) {
+    desk_outside_(q, ptr, len);
+    desk_put_bytes(desk_with(q, name), ptr, len);
+}
+
+static inline void desk_with_uint(desk_question *q, const char *name, uint64_t value) {
+    desk_put_uint(desk_with(q, name), value);
+}
+
+static inline void desk_with_int(desk_question *q, const char *name, int64_t value) {
+    desk_put_int(desk_with(q, name), value);
+}
+
+static inline void desk_with_float(desk_question *q, const char *name, double value) {
+    desk_put_float(desk_with(q, name), value);
+}
+
+static inline void desk_with_bool(desk_question *q, const char *name, bool value) {
+    desk_put_bool(desk_with(q, name), value);
+}
+
+static inline void desk_with_null(desk_question *q, const char *name) { desk_put_null(desk_with(q, name)); }
+
+/* Sends the question, once, and waits for the answer, which takes its place in the buffer. DESK_TOO_LARGE when it did
+ * not fit there or has more than 23 fields, DESK_INVALID for another mistake; nothing was sent then. */
+static inline desk_answer desk_send(desk_question *q, const char *subject) {
+    if (q->wrong) return desk_answer_error_(DESK_INVALID, q->wrong);
+    if (q->w.full) return desk_answer_error_(DESK_TOO_LARGE, "the question is larger than its buffer or 23 fields");
+    q->wrong = "a question is sent once: make another one";
+    q->w.buf[0] = (uint8_t)(0xA0 | q->fields);
+    return desk_ask(subject, q->w.buf, q->w.len, q->w.buf, q->w.cap);
+}
+
+/* Passes an error on: if the answer is one, fails this call with its code and message and returns true. Return then. */
+static inline bool desk_failed(const desk_answer *a) {
+    if (a->code) desk_fail(a->code, a->message.ptr, a->message.len);
+    return a->code != 0;
+}
+
+/* Ends this call as the question ended: with the value as it came, of which nothing was read yet, or with the error.
+ * For results that travel as CBOR. A text or bytes: `desk_get_...` and `desk_reply`. */
+static inline void desk_reply_answer(const desk_answer *a) {
+    if (!desk_failed(a)) desk_reply(a->value.at, (uint32_t)(a->value.end - a->value.at));
+}
+
+/* The commonest questions, in one line each. Buffers as above; what is given must lie outside of buf, and what is found
+ * points into it. State of one's own takes no permission, files do; both take a host with a `data_dir`. */
+
+/* The value under a key; no such key is no error, but a value with ptr NULL (and len 0). */
+static inline desk_answer desk_state_get(const char *key, void *buf, uint32_t cap, desk_text *value) {
+    desk_question q = desk_question_in(buf, cap);
+    desk_answer a;
+    desk_reader at;
+    desk_with_text(&q, "key", key);
+    a = desk_send(&q, "cap.state.get");
+    value->ptr = NULL;
+    value->len = 0;
+    at = a.value;
+    if (a.code == 0 && desk_peek(&at) != DESK_NULL && !desk_get_bytes(&at, value))
+        a = desk_answer_error_(DESK_INTERNAL, "the host's answer is no value");
+    return a;
+}
+
+static inline desk_answer desk_state_put(const char *key, const void *value, uint32_t len, void *buf, uint32_t cap) {
+    desk_question q = desk_question_in(buf, cap);
+    desk_with_text(&q, "key", key);
+    desk_with_bytes(&q, "value", value, len);
+    return desk_send(&q, "cap.state.put");
+}
+
+/* The answer's value, a bool, says whether there was such a key. */
+static inline desk_answer desk_state_delete(const char *key, void *buf, uint32_t cap) {
+    desk_question q = desk_question_in(buf, cap);
+    desk_with_text(&q, "key", key);
+    return desk_send(&q, "cap.state.delete");
+}
+
+/* A whole file, of at most 8 MiB; never a part of one: what does not fit is DESK_TOO_LARGE. */
+static inline desk_answer desk_file_read(const char *path, void *buf, uint32_t cap, desk_text *data) {
+    desk_question q = desk_question_in(buf, cap);
+    desk_answer a;
+    desk_reader at;
+    int64_t size = 0;
+    desk_with_text(&q, "path", path);
+    desk_with_uint(&q, "length", cap < 0x800000 ? cap : 0x800000);
+    a = desk_send(&q, "cap.filesystem.read");
+    data->ptr = "";
+    data->len = 0;
+    if (a.code) return a;
+    if (!desk_find(a.value, "size", &at) || !desk_get_int(&at, &size) || !desk_find(a.value, "data", &at) ||
+        !desk_get_bytes(&at, data))
+        return desk_answer_error_(DESK_INTERNAL, "the host's answer has no data and size");
+    if (size <= (int64_t)data->len) return a;
+    data->len = 0;
+    return desk_answer_error_(DESK_TOO_LARGE, "the file does not fit into the buffer for it");
+}
+
+/* A whole new file in the place of the one that was there, if there was one. */
+static inline desk_answer desk_file_write(const char *path, const void *data, uint32_t len, void *buf, uint32_t cap) {
+    desk_question q = desk_question_in(buf, cap);
+    desk_with_text(&q, "path", path);
+    desk_with_bytes(&q, "data", data, len);
+    return desk_send(&q, "cap.filesystem.write");
+}
+
+/* A setting of the manifest's `config` that is a text, also a secret one. */
+static inline desk_answer desk_config_text(const char *name, void *buf, uint32_t cap, desk_text *text) {
+    desk_question q = desk_question_in(buf, cap);
+    desk_answer a;
+    desk_reader at;
+    desk_with_text(&q, "name", name);
+    a = desk_send(&q, "cap.config.get");
+    text->ptr = "";
+    text->len = 0;
+    at = a.value;
+    if (a.code == 0 && !desk_get_text(&at, text)) a = desk_answer_error_(DESK_INVALID, "the setting is not a text");
+    return a;
+}
+
 /* ---- HTTP ----------------------------------------------------------------------------------------------------------
  *
- * Needs `permissions: { network: ["HOST:PORT"] }` in the manifest (no port: 443) and the operator's grant. A redirect is an answer
- * like any other (status 3xx): following it is a new request, with permissions of its own.
+ * Needs `permissions: { network: ["HOST:PORT"] }` in the manifest (no port: 443) and the operator's grant. A redirect
+ * is an answer like any other (status 3xx): following it is a new request, with permissions of its own.
  */
 typedef struct {
     int32_t code;      /* 0: the server answered, whatever its status; otherwise an error code */
@@ -569,17 +745,14 @@ typedef struct {
 
 /* GET url. Request and answer both go through buf, so it has to hold the larger of the two: headers and body. */
 static inline desk_http desk_http_get(const char *url, void *buf, uint32_t cap) {
+    desk_question q = desk_question_in(buf, cap);
     desk_http http;
-    desk_writer w = desk_writer_to(buf, cap);
-    desk_answer a = desk_answer_error_(DESK_TOO_LARGE, "the request does not fit into the buffer for it");
+    desk_answer a;
     desk_reader at;
     int64_t status = 0;
-    desk_put_map(&w, 2);
-    desk_put_text(&w, "method");
-    desk_put_text(&w, "GET");
-    desk_put_text(&w, "url");
-    desk_put_text(&w, url);
-    if (!w.full) a = desk_ask("cap.network.http", w.buf, w.len, buf, cap);
+    desk_with_text(&q, "method", "GET");
+    desk_with_text(&q, "url", url);
+    a = desk_send(&q, "cap.network.http");
     http.body.ptr = "";
     http.body.len = 0;
     if (a.code == 0 && !(desk_find(a.value, "status", &at) && desk_get_int(&at, &status) &&

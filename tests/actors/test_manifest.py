@@ -296,6 +296,16 @@ def test_an_extension_has_few_timers() -> None:
     assert "too large" in refused(timers(1_000_000)).problem
 
 
+@pytest.mark.parametrize(("section", "hint"), [("notes", "expected `bus`"), ("netwrok", "did you mean `network`?")])
+def test_a_section_of_an_app_may_be_meant(section: str, hint: str) -> None:
+    """Whoever reads a manifest without its app learns that the section may be the app's own, after what is known here."""
+    with pytest.raises(ManifestError, match=f"unknown permission section `{section}`; {re.escape(hint)}") as caught:
+        parse_manifest(f'(name: "a", api_version: "0.1", permissions: {{{section}: ["read:x"]}})')
+    assert caught.value.problem.endswith(
+        "; an app may have sections of its own: only a host with that capability knows them"
+    )
+
+
 def test_permissions_that_no_capability_needs_are_noticed() -> None:
     """Models and graphics are named, three of each section at most; what is enforced is not."""
     texts = ["infer:a", "infer:b@gpu", "infer:*", "infer:c"]

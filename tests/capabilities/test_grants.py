@@ -293,6 +293,7 @@ def test_a_lease_by_time_ends_at_its_time() -> None:
     assert grants.decide(HOST).missing == "grant"
     assert changes == ["changed"]
     assert grant.ended == "expired"
+    assert "not granted: what was granted for it has expired; grant it" in grants.decide(HOST).explanation
     assert (grants.next_end(), grants.records(), list(grants.granted)) == (None, (), [])
 
 

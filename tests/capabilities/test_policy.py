@@ -121,6 +121,19 @@ def test_a_deny_rule_reaches(section: str, rule: str, request_: str, refused: bo
     assert denies == (f"deny {parse_atom(section, rule)}" if refused else None)
 
 
+@pytest.mark.parametrize("host", ["evil.example", "*.evil.example", "*", "10.0.0.0/8", "[2001:db8::1]"])
+def test_to_forbid_a_host_is_to_forbid_every_port_of_it(host: str) -> None:
+    """Not 443 alone, as in a grant or in the ceiling; with ports, it is those."""
+    for verb in ("", "connect:"):
+        assert list(Policy(deny={"network": [f"{verb}{host}"]}).deny) == [parse_atom("network", f"{host}:*")]
+    assert list(Policy(deny={"network": [f"{host}:443"]}).deny) == [parse_atom("network", f"{host}:443")]
+    policy = Policy(ceiling={"network": [host]}, grants={"widget": {"network": [host]}})
+    assert policy.ceiling == policy.grants["widget"] == PermissionSet((parse_atom("network", f"{host}:443"),))
+    for verb in ("listen", "udp"):
+        with pytest.raises(PermissionSyntaxError, match="without ports"):
+            Policy(deny={"network": [f"{verb}:192.0.2.1"]})
+
+
 _WORDS = ("a", "b", "*")
 _PATTERNS = [
     Pattern(".".join(words))
@@ -296,6 +309,10 @@ def test_a_policy_that_makes_no_sense_is_an_error() -> None:
         Policy(deny=["network"])  # pyright: ignore[reportArgumentType]
     with pytest.raises(TypeError, match="observe"):
         Policy(observe="widget")
+    with pytest.raises(ValueError, match="'Kit!' is no name of an extension; expected 1 to 64 of a-z 0-9 -"):
+        Policy(grants={"Kit!": "requested"})
+    with pytest.raises(ValueError, match="'Kit!' is no name"):
+        Policy(observe={"Kit!"})
     for section, text in (("clock", "none"), ("state", "readwrite:own")):
         with pytest.raises(PermissionSyntaxError, match="takes no permission"):
             Policy(deny={section: [text]})

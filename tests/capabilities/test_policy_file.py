@@ -1,5 +1,6 @@
 """The policy as a file: read as a manifest is, every mistake with its place, and nothing that is misspelt looks as if it held."""
 
+import os
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -136,6 +137,24 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     """It is no empty policy: whoever names a file means it."""
     with pytest.raises(FileNotFoundError):
         Policy.read(tmp_path / "none.ron")
+
+
+def test_to_forbid_a_host_is_to_forbid_every_port_of_it(tmp_path: Path) -> None:
+    """As in Python; a ceiling and a grant are for 443."""
+    said = '{network: ["a.example"]}'
+    policy = Policy.read(written(tmp_path, f'Policy(deny: {said}, ceiling: {said}, grants: {{"widget": {said}}})'))
+    assert [str(rule) for rule in policy.deny] == ["network connect:a.example:*"]
+    assert policy.ceiling == policy.grants["widget"] == PermissionSet((NetworkAtom.connect("a.example", 443),))
+
+
+def test_what_is_no_file_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """A pipe that nobody writes to, a device that never ends: an error at once."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(OSError, match="not a regular file"):
+            Policy.read(path)
+    with pytest.raises(IsADirectoryError):
+        Policy.read(tmp_path)
 
 
 def test_an_app_names_its_own_permissions(tmp_path: Path) -> None:

@@ -118,6 +118,23 @@ def test_what_the_app_does_not_know_any_more_grants_nothing(tmp_path: Path) -> N
     assert Remembered(path).granted("widget", ASKED) == API
 
 
+def test_a_pipe_in_its_place_is_an_error(tmp_path: Path) -> None:
+    """At once: a host that is opened does not wait for somebody to write to it."""
+    os.mkfifo(tmp_path / "grants.ron")
+    with pytest.raises(OSError, match="not a regular file"):
+        Remembered(tmp_path / "grants.ron")
+
+
+def test_a_section_is_forgotten_as_a_whole(tmp_path: Path) -> None:
+    """Also what of it cannot be read any more; the other sections stay, and so do other extensions."""
+    path = tmp_path / "grants.ron"
+    path.write_text(
+        '(grants: {"widget": {network: ["a.example", "http://x"], clock: ["wall"]}, "other": {network: ["*"]}})'
+    )
+    Remembered(path).forget("widget", section="network")
+    assert path.read_text() == ('Remembered(grants: {"widget": {"clock": ["wall"]}, "other": {"network": ["*"]}})\n')
+
+
 @pytest.mark.parametrize(
     "text", ["", "Remembered(", "Remembered(grants: [])", "Policy()", 'Remembered(grants: {"../x": {}})']
 )

@@ -117,6 +117,35 @@ def test_lines_that_are_none_are_counted(tmp_path: Path, capsys: pytest.CaptureF
     assert captured.err == "desk: 2 lines that are none of an audit were left out\n"
 
 
+def test_one_line_that_is_none_is_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The sentence is about one."""
+    path = tmp_path / "audit.jsonl"
+    path.write_bytes(b"torn\n")
+    assert main(["audit", str(path)]) == 0
+    assert capsys.readouterr() == ("", "desk: 1 line that is none of an audit was left out\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--extension", "nob\x1b[2Jody"], "nothing of nob\\x1b[2Jody was decided in "),
+        (["--extension", "widget", "--denied"], "nothing of widget was denied in "),
+        (["--denied"], "nothing was denied in "),
+    ],
+)
+def test_that_there_is_nothing_is_said(
+    tmp_path: Path, options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A name that is misspelt must not look like one that did nothing; it is no error, and no line of the output."""
+    path = tmp_path / "audit.jsonl"
+    path.write_bytes(record_line(ALLOWED))
+    assert main(["audit", str(path), *options]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"desk: {said}")
+    assert "\x1b" not in captured.err
+
+
 def test_what_is_being_written_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A host need not stop for it."""
     path = tmp_path / "audit.jsonl"

@@ -16,8 +16,9 @@ from extensions import ECHO, relay
 from toolbox import extension
 
 from desk.capabilities.syntax import PermissionSyntaxError
+from desk.cli.grant import Grant
 from desk.cli.main import main
-from desk.cli.run import Grant, modules, stop_when_told
+from desk.cli.run import modules, stop_when_told
 
 PATIENCE = 60.0
 """Seconds until a command that should have said or done something counts as hanging: generous, the machine may be busy."""
@@ -212,8 +213,9 @@ def test_what_is_denied_while_a_module_starts_is_told(folder: Path) -> None:
         stopped(process)
     (loaded,) = [each for each in told if each["event"] == "loaded"]
     assert [notice.partition(":")[0] for notice in loaded["notices"]] == ["does not listen to news"]
-    (denial,) = [each["message"] for each in told if each["event"] == "log"]
-    assert denial.startswith("early DENIED: env read:HOME")
+    (denial,) = [each for each in told if each["event"] == "denied"]
+    assert (denial["extension"], denial["permission"]) == ("early", "env read:HOME")
+    assert not any(each["event"] == "log" for each in told)
 
 
 def test_a_grant_goes_to_whom_it_names(folder: Path) -> None:
@@ -230,7 +232,27 @@ def test_a_grant_goes_to_whom_it_names(folder: Path) -> None:
     assert loaded["one"]["granted"] == ["network connect:api.example.com:443"]
     assert (loaded["two"]["granted"], loaded["two"]["notices"]) == ([], [])
     assert [each["text"] for each in told if each["event"] == "note"] == [
-        "--grant network connect:other.example.com:443 gives nothing: no extension here asks for it"
+        "--grant network connect:other.example.com:443 gives nothing: no extension that runs asks for it"
+    ]
+
+
+def test_a_grant_that_meets_nothing_says_why(folder: Path) -> None:
+    """For one extension: what that one asks for there, that it was refused, or that it is not here."""
+    (folder / "kit.wasm").write_bytes(relay("kit", 'network: ["pages.example.com:8080"]'))
+    (folder / "settings.wasm").write_bytes(SETTINGS)
+    grants = ["kit=network:pages.example.com", "kit=env:HOME", "settings=env:HOME", "nobody=env:HOME"]
+    config = folder.parent / "config.json"
+    config.write_text('{"settings": {"city": "Paris"}, "nobody": {}}')
+    arguments = [word for grant in grants for word in ("--grant", grant)]
+    with running(folder, *arguments, "--config", str(config), "--json") as process:
+        told = [json.loads(line) for line in lines_until(process, '"running"')]
+    assert [each["text"] for each in told if each["event"] == "note"] == [
+        "--grant kit=network connect:pages.example.com:443 gives nothing: it asks for connect:pages.example.com:8080",
+        "--grant kit=env read:HOME gives nothing: it asks for nothing in env",
+        "--grant settings=env read:HOME gives nothing: settings was refused",
+        "--grant nobody=env read:HOME gives nothing: nobody is not here",
+        "--config has settings of nobody, which is not here",
+        "--config has settings of settings, which was refused",
     ]
 
 
@@ -256,12 +278,13 @@ def test_a_policy_is_stronger_than_a_grant(folder: Path) -> None:
     policy = folder.parent / "policy.ron"
     policy.write_text('(deny: {bus: ["publish:**"]}, grants: {"one": {network: ["*:443"]}})')
     with running(folder, "--policy", str(policy), "--grant", "bus:publish:news.*", "--json") as process:
-        told = [json.loads(line) for line in lines_until(process, "DENIED")]
+        told = [json.loads(line) for line in lines_until(process, '"denied"')]
         status, _ = stopped(process)
     assert status == 0
     loaded = {each["name"]: each for each in told if each["event"] == "loaded"}
     assert loaded["one"]["granted"] == ["network connect:api.example.com:443"]
-    assert "refused by a rule of the operator" in told[-1]["message"]
+    assert "refused by a rule of the operator" in told[-1]["reason"]
+    assert told[-1]["missing"] == "rule"
     (note,) = (each["text"] for each in told if each["event"] == "note")
     assert note.startswith("asking: the policy forbids bus publish:news.*, or a part of it: deny bus")
 
@@ -283,10 +306,22 @@ def test_to_observe_is_to_deny_nothing_and_to_say_so(folder: Path) -> None:
     """What would have been denied is a line, and counted at the end."""
     (folder / "asking.wasm").write_bytes(ASKING)
     with running(folder, "--observe") as process:
-        lines_until(process, "audit: asking observed: bus publish:news.flash")
+        shown = "".join(lines_until(process, "audit: asking observed: bus publish:news.flash"))
         status, rest = stopped(process)
     assert status == 0
+    assert "1 extension running; Ctrl-C stops it; OBSERVING all: nothing is denied but what the policy forbids" in shown
     assert re.search(r"s: (\d+) requests? allowed, \1 of them only observed, 0 denied", rest)
+
+
+def test_json_says_what_is_only_observed_and_of_whom(folder: Path) -> None:
+    """A policy may observe some extensions: they are named, and what they would have been denied is an event of its own."""
+    (folder / "asking.wasm").write_bytes(ASKING)
+    policy = folder.parent / "policy.ron"
+    policy.write_text('(observe: ["asking", "another"])')
+    with running(folder, "--policy", str(policy), "--json") as process:
+        told = [json.loads(line) for line in lines_until(process, '"observed", "time"')]
+    assert [each["observe"] for each in told if each["event"] == "running"] == [["another", "asking"]]
+    assert (told[-1]["extension"], told[-1]["permission"]) == ("asking", "bus publish:news.flash")
 
 
 def test_decisions_are_written_down(folder: Path) -> None:
@@ -347,13 +382,13 @@ def test_json_has_the_same_facts_one_object_a_line(folder: Path) -> None:
     (folder / "asking.wasm").write_bytes(ASKING)
     (folder / "bad.wasm").write_bytes(b"")
     with running(folder, "--json") as process:
-        lines = lines_until(process, "DENIED")
+        lines = lines_until(process, '"denied"')
         status, rest = stopped(process)
     told = [json.loads(line) for line in [*lines, *rest.splitlines()]]
     assert status == 1
     assert all(each["time"] > 0 for each in told)
     events = [each["event"] for each in told]
-    assert [each for each in events if each != "log"] == [
+    assert [each for each in events if each not in ("log", "denied")] == [
         "loading",
         "loaded",
         "refused",
@@ -361,7 +396,18 @@ def test_json_has_the_same_facts_one_object_a_line(folder: Path) -> None:
         "stopping",
         "stopped",
     ]
-    assert {each["logger"] for each in told if each["event"] == "log"} >= {"desk.ext.asking", "desk.audit"}
+    loggers = {each["logger"] for each in told if each["event"] == "log"}
+    assert "desk.ext.asking" in loggers
+    assert "desk.audit" not in loggers
+    denied = next(each for each in told if each["event"] == "denied")
+    assert "not granted" in denied.pop("reason")
+    assert denied == {
+        "event": "denied",
+        "time": denied["time"],
+        "extension": "asking",
+        "permission": "bus publish:news.flash",
+        "missing": "grant",
+    }
     assert told[-1]["denied"] > 0
     assert told[-1]["extensions"]["asking"]["handled"] > 0
 
@@ -454,11 +500,25 @@ def test_settings_come_from_a_file(folder: Path) -> None:
 
 
 def test_a_setting_that_is_missing_is_told(folder: Path) -> None:
-    """An extension without a setting that it needs is refused, with the name of the setting; it was the only one."""
+    """An extension without a setting that it needs is refused: whose it is, and how to give it; it was the only one."""
     (folder / "settings.wasm").write_bytes(SETTINGS)
     with running(folder) as process:
-        lines_until(process, "config.city")
+        shown = lines_until(process, "config.city")[-1]
         assert process.wait(PATIENCE) == 1
+    assert "settings: config.city: expected string; it has no default, got nothing; " in shown
+    assert 'give --config FILE with {"settings": {"city": ...}}' in shown
+
+
+def test_a_setting_that_nobody_asks_for_is_told(folder: Path) -> None:
+    """Its name and those that there are; nothing of its value."""
+    (folder / "settings.wasm").write_bytes(SETTINGS)
+    config = folder.parent / "config.json"
+    config.write_text('{"settings": {"city": "Paris", "kee": "a secret key"}}')
+    with running(folder, "--config", str(config)) as process:
+        shown = lines_until(process, "config.kee")[-1]
+        assert process.wait(PATIENCE) == 1
+    assert "settings: config.kee: expected one of city, key, got an unknown setting" in shown
+    assert "a secret key" not in shown
 
 
 @pytest.mark.parametrize("text", ["{", '["a secret"]', '{"settings": "a secret"}', "[" * 100_000])

@@ -2,11 +2,13 @@
 
 import base64
 import hashlib
+import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from html.parser import HTMLParser
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -15,8 +17,11 @@ from extensions import ECHO, relay
 from toolbox import extension
 
 from desk.bus import codec
+from desk.capabilities.permissions import parse_atom
+from desk.capabilities.system_atoms import WORDS as SYSTEM
 from desk.examples import embed_fastapi
 from desk.examples.embed_fastapi import MAX_UPLOAD, WAITING
+from desk.examples.embed_fastapi_page import in_words
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 
@@ -28,6 +33,7 @@ FETCHING = 'network: ["api.example.com", "b.example.com:80"]'
 def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The example uses a host's defaults: keep its compiled modules out of the home directory."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("DESK_DATA_DIR", str(tmp_path / "data"))
 
 
 @asynccontextmanager
@@ -101,6 +107,45 @@ async def test_what_is_accepted_is_granted_and_no_more() -> None:
         assert (await client.get("/extensions/nobody/audit")).json() == []
 
 
+async def test_what_is_accepted_can_keep_state() -> None:
+    """The host has a place for it: the folder that `DESK_DATA_DIR` names."""
+    async with serving() as client:
+        await accepted(client, relay("keeping"))
+        host = embed_fastapi.app.state.host
+        put = codec.encode({"namespace": "own", "key": "a", "value": b"kept"})
+        await host.call("keeping", "ask", "cap.state.put", put)
+        get = codec.encode({"namespace": "own", "key": "a"})
+        assert b"kept" in await host.call("keeping", "ask", "cap.state.get", get)
+
+
+async def test_without_a_folder_what_is_kept_goes_with_the_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A temporary folder is made, and removed."""
+    monkeypatch.delenv("DESK_DATA_DIR")
+    with TemporaryDirectory() as temporary:
+        monkeypatch.setattr("tempfile.tempdir", temporary)
+        async with serving():
+            assert os.listdir(temporary) != []
+        assert os.listdir(temporary) == []
+
+
+async def test_settings_are_described() -> None:
+    """Which must be given, what the others are if nobody says so; and without one that must be, nothing starts."""
+    config = 'config: {"city": (type: string, default: "Oslo", help: "where"), "key": (type: string, secret: true)}'
+    async with serving() as client:
+        told = await uploaded(client, relay("set", more=config))
+        assert told["config"] == {
+            "city": {"type": "string", "secret": False, "help": "where", "required": False, "default": "Oslo"},
+            "key": {"type": "string", "secret": True, "help": "", "required": True},
+        }
+        answer = await client.post("/extensions/set/grants", json={"digest": told["digest"]})
+        assert answer.status_code == 422
+        assert "config.key" in answer.text
+        page = (await client.get("/")).text
+    assert re.search(r'key \* <input type="password" data-setting="key" [^>]* required>', page)
+    assert re.search(r'city <input type="text" data-setting="city" [^>]*"off"></label>', page)
+    assert "where; string; default: &quot;Oslo&quot;" in page
+
+
 async def test_calls_have_json_on_both_sides() -> None:
     """Numbers come back as they are; a wrong argument is our caller's doing, a trap the extension's, and it goes on."""
     async with serving() as client:
@@ -164,6 +209,7 @@ async def test_what_no_host_would_run_is_refused_with_reasons(body: bytes, why: 
         assert await names(client) == (set(), set())
     assert told["accepted"] is False
     assert why in " ".join(told["reasons"])
+    assert ("llvm-objcopy --add-section=desk:manifest=" in told.get("hint", "")) == (why == "no manifest")
 
 
 async def test_a_body_that_is_too_large_is_not_read_to_its_end() -> None:
@@ -237,6 +283,7 @@ class Seen(HTMLParser):
     def __init__(self, page: str) -> None:
         super().__init__()
         self.tags: list[str] = []
+        self.attributes: set[str] = set()
         self.text = ""
         self.feed(page)
 
@@ -244,6 +291,7 @@ class Seen(HTMLParser):
         """One more tag; none has a handler or comes from elsewhere."""
         self.tags.append(tag)
         for name, value in attrs:
+            self.attributes.add(name)
             assert not name.startswith("on")
             assert name not in ("src", "href"), value
 
@@ -253,7 +301,7 @@ class Seen(HTMLParser):
 
 
 async def test_the_page_shows_what_it_asks_for_and_why() -> None:
-    """A box for each permission, with the author's reason beside it; a form for calls once it runs."""
+    """A box for each permission, not ticked, with words and the author's reason; a form for calls once it runs."""
     async with serving() as client:
         wasm = relay("fetching", FETCHING, 'reasons: {"network": "to fetch the forecast"}')
         await uploaded(client, wasm)
@@ -262,9 +310,68 @@ async def test_the_page_shows_what_it_asks_for_and_why() -> None:
             "/extensions/fetching/grants", json={"digest": hashlib.sha256(wasm).hexdigest(), "permissions": "requested"}
         )
         running = Seen((await client.get("/")).text)
-    assert "network connect:api.example.com:443 to fetch the forecast" in waiting.text
+    words = "connect to api.example.com, port 443 (network connect:api.example.com:443) to fetch the forecast"
+    assert words in waiting.text
+    assert "checked" not in waiting.attributes
     assert "tell(string, bytes) -> i32" in running.text
     assert "May do: network connect:api.example.com:443" in running.text
+
+
+async def test_an_update_is_marked() -> None:
+    """A module that waits under the name of one that runs takes its place only once that is removed."""
+    async with serving() as client:
+        await accepted(client, relay("twin", FETCHING))
+        assert "An update" not in (await client.get("/")).text
+        told = await uploaded(client, relay("twin", FETCHING, 'version: "2.0.0"'))
+        page = Seen((await client.get("/")).text).text
+        assert "An update: twin (no version) runs. Remove that first, then start this one" in page
+        decision = {"digest": told["digest"], "permissions": "requested"}
+        assert (await client.post("/extensions/twin/grants", json=decision)).status_code == 409
+        await client.delete("/extensions/twin")
+        assert "An update" not in (await client.get("/")).text
+        assert (await client.post("/extensions/twin/grants", json=decision)).status_code == 201
+
+
+WORDS = {
+    ("network", "pages.example.com:8080"): "connect to pages.example.com, port 8080",
+    ("network", "*"): "connect to any host, port 443",
+    ("network", "10.0.0.0/8:*"): "connect to 10.0.0.0/8, any port",
+    ("network", "[2001:db8::1]:80,443"): "connect to [2001:db8::1], ports 80,443",
+    ("network", "udp:ntp.example.com:123"): "exchange datagrams with ntp.example.com, port 123",
+    ("network", "listen:127.0.0.1:8000-8999"): "wait for connections at 127.0.0.1, ports 8000-8999",
+    ("network", "resolve:a.example.com"): "look up the addresses of a.example.com",
+    ("filesystem", "read:/srv/x"): "read files below /srv/x",
+    ("filesystem", "readwrite:@data"): "read and write files of its own, @data",
+    ("state", "readwrite:own"): "keep state of its own",
+    ("state", "read:shared"): "read entries of the shared state shared",
+    ("state", "write:shared/a*"): "write entries a* of the shared state shared",
+    ("state", "write:shared/a/b"): "write the entry a/b of the shared state shared",
+    ("env", "HOME"): "read the environment variable HOME",
+    ("env", "APP_*"): "read the environment variables APP_*",
+    ("bus", "publish:news.*"): "publish events news.*",
+    ("bus", "subscribe:**"): "hear events **",
+    ("call", "weather-widget/card"): "call card of weather-widget",
+    ("call", "weather-widget/*"): "call all exports of weather-widget",
+    ("clock", "wall"): "know the time",
+    ("clock", "monotonic:coarse"): "measure time, roughly",
+    ("random", "secure"): "have random numbers that nobody can guess",
+    ("system", "clipboard:read"): "read the clipboard",
+    ("nn", "infer:*"): "",
+    ("gpu", "full"): "",
+}
+
+
+@pytest.mark.parametrize(("asked", "words"), WORDS.items())
+async def test_permissions_in_words(asked: tuple[str, str], words: str) -> None:
+    """What they mean, for people who do not read the grammar; nothing rather than something wrong."""
+    atom = parse_atom(*asked)
+    assert in_words(atom.section, atom.text) == words
+
+
+async def test_every_service_of_the_desktop_has_words() -> None:
+    """But those that nothing serves."""
+    for text in SYSTEM:
+        assert (in_words("system", text) != "") == parse_atom("system", text).served, text
 
 
 async def test_what_a_manifest_says_is_never_obeyed_by_the_page() -> None:

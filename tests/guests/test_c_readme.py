@@ -1,4 +1,4 @@
-"""The example of `guests/c/README.md`, word for word: it compiles, fetches, publishes, and explains what it may not do."""
+"""The examples of `guests/c/README.md`, word for word: they compile and do what it says, and one explains what it may not do."""
 
 import os
 import re
@@ -19,9 +19,28 @@ from desk.traces.tracing import Tracing
 pytestmark = pytest.mark.anyio
 
 README = (ROOT / "guests" / "c" / "README.md").read_text()
-SECTION = README.split("\n## Fetch and publish\n", 1)[1].split("\n## ", 1)[0]
-BLOCKS = dict(re.findall(r"^```(\w+)\n(.*?)^```$", SECTION, re.M | re.S))
+HEADER = (ROOT / "guests" / "c" / "desk.h").read_text()
 FREESTANDING = ("--target=wasm32", "-nostdlib", "-std=c99", "-Wl,--no-entry")
+
+
+def section(title: str) -> str:
+    """What stands under a heading."""
+    return README.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def blocks(title: str) -> dict[str, str]:
+    """The code under a heading, by its language."""
+    return dict(re.findall(r"^```(\w+)\n(.*?)^```$", section(title), re.M | re.S))
+
+
+BLOCKS = blocks("Fetch and publish")
+DIARY = "Files, state, sockets, clocks"
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """What a program of the README runs with: no traces, its compiled modules out of the home directory."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    return inherited | {"XDG_CACHE_HOME": str(folder), "PYTHONUTF8": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +59,8 @@ async def test_the_program_hears_the_headline(folder: Path) -> None:
     async with serving(pages) as port:
         assert BLOCKS["python"].count("8080") == 1
         (folder / "try.py").write_text(BLOCKS["python"].replace("8080", str(port)))
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
-        environment |= {"XDG_CACHE_HOME": str(folder), "PYTHONUTF8": "1"}
         with anyio.fail_after(60):
-            done = await anyio.run_process([sys.executable, "try.py"], cwd=folder, env=environment)
+            done = await anyio.run_process([sys.executable, "try.py"], cwd=folder, env=environment(folder))
     heard, event = done.stdout.decode().splitlines()
     assert heard == "1 heard it"
     assert event == "<Event 2 news.headline from headline: 'Schöne Aussichten'>"
@@ -86,3 +103,30 @@ async def test_the_first_thousand_bytes_of_an_answer_tell_why(folder: Path) -> N
             await host.call("headline", "refresh")
     assert caught.value.code == Code.DENIED
     assert f'add `network: ["connect:{host_name}:80"]` to its permissions' in caught.value.message
+
+
+async def test_the_diary_goes_on_counting(tmp_path: Path) -> None:
+    """Each run of the program adds two numbered lines to what is there."""
+    code = blocks(DIARY)
+    for name, language in (("diary.c", "c"), ("manifest.ron", "ron"), ("try.py", "python")):
+        (tmp_path / name).write_text(code[language])
+    build_c(tmp_path / "diary.c", tmp_path / "diary.wasm", *FREESTANDING)
+    for run in range(2):
+        with anyio.fail_after(60):
+            done = await anyio.run_process([sys.executable, "try.py"], cwd=tmp_path, env=environment(tmp_path))
+        numbers = [str(1 + 2 * run), str(2 + 2 * run)]
+        assert done.stdout.decode().splitlines() == [*numbers, *["Rain.", "Sun, at last."] * (run + 1), ""]
+
+
+def test_the_table_has_the_functions_of_the_header() -> None:
+    """Those of the section *Questions* and `desk_http_get` are in the table, with the parameters that it gives, and no others."""
+    questions = HEADER.split("/* ---- Questions", 1)[1].split("/* ---- Without libc", 1)[0]
+    declared = dict(re.findall(r"^static inline [\w ]+?[ *](desk_\w*[a-z])\((.*?)\) \{", questions, re.M))
+    table = "\n".join(re.findall(r"^\| (`.*?) \|", section(DIARY), re.M))
+    told = dict(re.findall(r"`(desk_\w+)\((.*?)\)`", table))
+    fields = re.search(r"^`(desk_with)_(text)`((?: `_\w+`)+)$", table, re.M)
+    assert fields
+    named = {f"{fields[1]}_{kind}" for kind in (fields[2], *re.findall(r"`_(\w+)`", fields[3]))}
+    assert set(told) | named == set(declared)
+    for name, arguments in told.items():
+        assert len(arguments.split(", ")) == len(declared[name].split(", ")), name

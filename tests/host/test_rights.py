@@ -134,7 +134,7 @@ async def test_always_is_remembered_until_it_is_revoked(world: World) -> None:
     world.rights.give("widget", {"clock": "wall"})
     world.rights.give("widget", {"network": ["api.example:80,443"]}, scope="always")
     assert world.remembered() == ["network connect:api.example:80,443"]
-    world.rights.revoke("widget", {"network": ["api.example"]})
+    world.rights.revoke("widget", {"network": ["api.example:443"]})
     assert world.remembered() == ["network connect:api.example:80"]
     world.rights.narrow("widget", {"clock": "wall"})
     assert world.remembered() == []
@@ -164,6 +164,71 @@ async def test_what_is_remembered_is_revoked_of_one_that_is_not_loaded(world: Wo
         world.rights.revoke("widget")
 
 
+async def test_to_revoke_a_host_is_to_revoke_every_port_of_it(world: World) -> None:
+    """Also of what is remembered; with ports it is those, and to give or keep a host is its port 443."""
+    (given,) = world.rights.give("widget", {"network": ["api.example"]})
+    assert given.atom == API
+    world.rights.give("widget", {"network": ["api.example:80,8080"]}, scope="always")
+    world.rights.revoke("widget", {"network": ["api.example:80"]})
+    assert world.remembered() == ["network connect:api.example:8080"]
+    world.rights.revoke("widget", {"network": ["api.example"]})
+    assert (world.rights.list("widget"), world.remembered()) == ((), [])
+    world.rights.give("widget", {"network": ["api.example:*"]})
+    world.rights.narrow("widget", {"network": ["api.example"]})
+    assert [grant.atom for grant in world.rights.list("widget")] == [API]
+
+
+async def test_a_whole_section_is_revoked(world: World) -> None:
+    """All that is granted and remembered of it, and nothing of others."""
+    network = {"network": ["api.example:80", "10.0.0.0/8:5432", "udp:a.example:53", "resolve:b.example"]}
+    world.rights.give("widget", network, scope="always")
+    world.rights.give("widget", {"network": ["api.example"], "filesystem": ["read:/srv"]})
+    world.rights.give("widget", {"clock": "wall"}, scope="always")
+    taken = world.rights.revoke("widget", section="network")
+    assert (len(taken.ended), taken.left) == (5, ())
+    assert [str(grant.atom) for grant in world.rights.list("widget")] == ["filesystem read:/srv", "clock wall"]
+    assert world.remembered() == ["clock wall"]
+    assert not await world.may()
+    world.broker.leave(world.member)
+    world.rights.revoke("widget", section="clock")
+    assert world.remembered() == []
+
+
+async def test_all_that_the_manifest_asks_for_is_given(world: World) -> None:
+    """In one word, as when it is loaded."""
+    given = world.rights.give("widget", "requested", scope="always", by="ada")
+    assert [grant.atom for grant in given] == list(ASKED)
+    assert await world.may()
+    assert world.remembered() == [str(atom) for atom in ASKED]
+
+
+async def test_who_gives_what_is_not_asked_for_is_told(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """In the words that loading has for it; the grant is there, and of no use."""
+    world.rights.give("widget", {"network": ["api.example"], "filesystem": ["read:/srv/x"]})
+    assert caplog.messages == []
+    (grant,) = world.rights.give("widget", {"env": ["HOME"]})
+    assert grant in world.rights.list("widget")
+    assert caplog.messages == [
+        "widget is granted env read:HOME, but its manifest does not ask for it, so it gets nothing"
+    ]
+
+
+async def test_the_explanation_says_what_became_of_a_grant(world: World) -> None:
+    """Of the last that would have been enough."""
+
+    def said() -> str:
+        return world.rights.explain("widget", "network", "api.example").explanation
+
+    assert "it is not granted; grant it" in said()
+    world.rights.give("widget", {"network": ["api.example"]}, uses=1)
+    assert await world.may()
+    assert "it is not granted: what was granted for it is used up; grant it" in said()
+    world.rights.give("widget", {"network": ["*:443"]})
+    world.rights.revoke("widget", section="network")
+    assert "what was granted for it was taken away" in said()
+    assert "it is not granted; grant it" in world.rights.explain("widget", "network", "api.example:80").explanation
+
+
 async def test_what_cannot_be_remembered_is_not_given(world: World) -> None:
     """The operator is told, and nothing has changed."""
     world.path.mkdir()
@@ -182,4 +247,16 @@ async def test_mistakes_are_told(world: World) -> None:
         world.rights.give("widget", {"network": ["api.example"]}, scope="forever")
     with pytest.raises(ValueError, match="no limits"):
         world.rights.give("widget", {"network": ["api.example"]}, scope="always", seconds=60)
+    with pytest.raises(PermissionSyntaxError, match='did you mean "network"'):
+        world.rights.revoke("widget", section="netwrok")
+    with pytest.raises(TypeError, match="not both"):
+        world.rights.revoke("widget", {"network": ["api.example"]}, section="network")
+    with pytest.raises(
+        TypeError, match=r"left out, it is everything\) is 'requested'; expected permissions by section"
+    ):
+        world.rights.revoke("widget", "requested")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match="what is to be kept is 'requested'; expected permissions by section"):
+        world.rights.narrow("widget", "requested")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match="permissions, if not \"requested\", is 'all'"):
+        world.rights.give("widget", "all")  # pyright: ignore[reportArgumentType]
     assert world.rights.list("widget") == ()

@@ -90,7 +90,7 @@ class Broker:
         member.grants.on_change = None
         member.on_change = None
         member.grants.close()
-        member.resources.close_all()
+        member.resources.end()
         self._holding.pop(member, None)
         self._changed(member)
 
@@ -130,7 +130,7 @@ class Broker:
             return member.grants.decide(atom).allowed and all(its is not None and its.allowed for _, its in others)
         except (
             Exception
-        ):  # of an app's `covers`: what cannot be decided is not allowed, and the others are closed all the same
+        ):  # of an app's `covers`; what cannot be decided is not allowed, and the others are closed as well
             log.exception("it cannot be decided whether %s may still have %s", member.name, atom)
             return False
 

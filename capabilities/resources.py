@@ -57,6 +57,7 @@ class Resources:
         self.on_open: Callable[[], object] = lambda: None
         """Called before something is opened, or kept open."""
         self._numbers = itertools.count(1)
+        self._ended = False
 
     def __len__(self) -> int:
         return len(self._open)
@@ -81,9 +82,10 @@ class Resources:
     def add(self, resource: Resource, atoms: tuple[Atom, ...], principals: tuple[str, ...]) -> int:
         """Keep it, and return its handle. `principals` are those on whose behalf it was opened, `Origin.principals`.
 
-        Raises `CapabilityError(OVERLOADED)` if there is no room; it is closed then.
+        Raises `CapabilityError(OVERLOADED)` if there is no room, `UNAVAILABLE` if the extension is gone; it is closed then.
         """
         try:
+            self._check_there()
             self.check_room()
         except CapabilityError:
             resource.close()
@@ -108,7 +110,11 @@ class Resources:
         return () if found is None else found.atoms
 
     def kept(self, key: Hashable, atoms: tuple[Atom, ...], principals: tuple[str, ...], make: Callable[[], _R]) -> _R:
-        """What is open under `key`, or else what `make` opens, kept for the next time. It may be closed at any later time."""
+        """What is open under `key`, or else what `make` opens, kept for the next time. It may be closed at any later time.
+
+        Raises `CapabilityError(UNAVAILABLE)` if the extension is gone, and what `make` does.
+        """
+        self._check_there()
         found = self._kept.pop(key, None)
         if found is None:
             self.on_open()
@@ -130,17 +136,24 @@ class Resources:
         if found is not None:
             _close(found.resource)
 
-    def keep(self, allowed: Callable[[Atom, tuple[str, ...]], bool]) -> int:
-        """Close all whose permissions are no longer `allowed` for all their principals; returns how many had a handle."""
-        gone = _forbidden(self._open, allowed)
-        for handle in gone:
+    def keep(self, allowed: Callable[[Atom, tuple[str, ...]], bool]) -> None:
+        """Close all whose permissions are not `allowed` for all their principals."""
+        for handle in _forbidden(self._open, allowed):
             self.close(handle)
         for key in _forbidden(self._kept, allowed):
             self.drop(key)
-        return len(gone)
+
+    def end(self) -> None:
+        """Close all, and whatever a request that is still under way opens: the extension is gone. Idempotent."""
+        self._ended = True
+        self.close_all()
+
+    def _check_there(self) -> None:
+        if self._ended:
+            raise CapabilityError(Code.UNAVAILABLE, "the extension was stopped")
 
     def close_all(self) -> None:
-        """Close all: the instance is gone, or the extension is."""
+        """Close all: the instance is gone."""
         for handle in list(self._open):
             self.close(handle)
         for key in list(self._kept):

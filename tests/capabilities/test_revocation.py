@@ -364,3 +364,19 @@ async def test_the_leases_of_all_are_used(phone: Phone) -> None:
     assert (once.used, once.uses_left) == (1, 0)
     assert "on behalf of a" in await denied(world.ask(deputy, "phone.dial", behalf=("a",), host="ada.example"))
     assert await world.ask(deputy, "phone.dial", host="ada.example")
+
+
+def test_what_is_opened_for_one_that_is_gone_is_closed() -> None:
+    """A request that is still under way when its extension leaves can leave nothing open behind it."""
+    mine, theirs = socket.socketpair()
+    broker = Broker((), Audit(), Tracing.off())
+    member = Member("gone", Grants(PermissionSet()))
+    broker.join(member)
+    broker.leave(member)
+    with theirs:
+        with pytest.raises(CapabilityError, match="was stopped"):
+            member.resources.add(mine, (ADA,), ("gone",))
+        assert mine.fileno() < 0
+        with pytest.raises(CapabilityError, match="was stopped"):
+            member.resources.kept("key", (ADA,), ("gone",), lambda: pytest.fail("it was opened"))
+    assert member.resources.empty

@@ -245,21 +245,9 @@ class Broker:
             try:
                 result = await provider.perform(request, use)
             except CapabilityError as error:
-                if error.guest_code is not Code.DENIED:
-                    raise
-                # What was allowed has led to something that is not: a name to an address, a path to a link.
-                span.fail("denied", str(error))
-                for decision in use.decisions[:1]:
-                    refused = replace(
-                        decision,
-                        allowed=False,
-                        by=None,
-                        grants=(),
-                        missing="rule",
-                        explanation=str(error),
-                        rule=error.rule if isinstance(error, PermissionDenied) else "",
-                    )
-                    self._audit(record_of(refused, use.origin, span.traceparent))
+                if error.guest_code is Code.DENIED:
+                    span.fail("denied", str(error))
+                    self._note_refusal(error, use, span.traceparent)
                 raise
             finally:
                 if self._changes != changes:  # what it has just opened may be forbidden by now
@@ -271,6 +259,21 @@ class Broker:
             except InvalidValue as error:
                 raise RuntimeError(f"the provider of {capability} broke its own type") from error
             return result
+
+    def _note_refusal(self, error: CapabilityError, use: Use, traceparent: str | None) -> None:
+        """What was allowed has led to something that is not, a name to an address, a path to a link: audited, too."""
+        if not use.decisions:  # it took no permission
+            return
+        refused = replace(
+            use.decisions[0],
+            allowed=False,
+            by=None,
+            grants=(),
+            missing="rule",
+            explanation=str(error),
+            rule=error.rule if isinstance(error, PermissionDenied) else "",
+        )
+        self._audit(record_of(refused, use.origin, traceparent))
 
 
 def record_of(decision: Decision, origin: Origin, traceparent: str | None) -> AuditRecord:

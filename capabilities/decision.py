@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 from desk.capabilities.addresses import IPAddress
 from desk.capabilities.atoms import Atom
-from desk.capabilities.grant import End, Grant, charge, spend
+from desk.capabilities.grant import End, Grant, spend
 from desk.capabilities.network_atoms import NetworkAtom
 from desk.capabilities.permissions import PermissionSet
 from desk.capabilities.syntax import escaped, quoted
@@ -76,10 +76,6 @@ class Decision:
     def spend(self) -> None:
         """Count one use of it, for grants that allow only so many."""
         spend(self.grants)
-
-    def charge(self, size: int) -> None:
-        """Count `size` bytes that went either way because of it."""
-        charge(self.grants, size)
 
 
 def decide(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from desk.capabilities.atoms import Atom
 from desk.capabilities.codes import CapabilityError, Code, PermissionDenied
-from desk.capabilities.grant import Grant, Scope
+from desk.capabilities.grant import Grant, Scope, charge
 from desk.capabilities.grants import MOST, REMEMBERED, Decision, Grants
 from desk.capabilities.level_atoms import ClockAtom
 from desk.capabilities.permissions import BusAtom, CallAtom, FilesystemAtom, NetworkAtom, PermissionSet
@@ -339,9 +339,9 @@ def test_the_request_over_the_byte_budget_is_the_last() -> None:
     grants, grant, _, changes = leased(size=1_000)
     decision = grants.decide(HOST)
     decision.spend()
-    decision.charge(999)
+    charge(decision.grants, 999)
     assert grants.decide(HOST) is decision
-    decision.charge(5_000)
+    charge(decision.grants, 5_000)
     assert grant.bytes_left == 0
     assert changes == ["changed"]
     assert not grants.decide(HOST).allowed
@@ -354,7 +354,7 @@ def test_a_remembered_decision_counts_for_its_own_grants() -> None:
     decision.spend()
     (second,) = grants.give([HOST], uses=1)
     assert grants.decide(HOST).grants == (second,)
-    decision.charge(10)
+    charge(decision.grants, 10)
     assert (first.used, second.used, second.uses_left) == (1, 0, 1)
 
 
